@@ -1,0 +1,75 @@
+"""What a command's handler gets besides its arguments: output, the portal, script variables."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from podsh.portal.client import Client
+
+
+class Context:
+    """One surface (``shell``, ``script`` or ``console``) on which commands run.
+
+    variables: ``$NAME`` of scripts and the console. place: ``file:line`` of the script's command
+    being run. leave: set by ``quit``. color: whether signs may be coloured.
+    """
+
+    def __init__(self, mode: str = "shell") -> None:
+        self.mode = mode
+        self.variables: dict[str, str] = {}
+        self.place = ""
+        self.leave = False
+        self.last_pod: str | None = None
+        self.color = (
+            sys.stdout.isatty()
+            and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM", "dumb") != "dumb"
+        )
+        self._client: Client | None = None
+
+    def portal(self) -> Client:
+        """The connection to the portal, which is started if none is running."""
+        if self._client is None or self._client.closed:
+            from podsh.portal.client import connect
+
+            self._client = connect()
+        return self._client
+
+    def running_portal(self) -> Client | None:
+        """The connection to the portal if one is running; starts none."""
+        if self._client is None or self._client.closed:
+            from podsh.portal.client import connect_running
+
+            self._client = connect_running()
+        return self._client
+
+    def interrupt(self) -> None:
+        """Break off what the handler is waiting for; called from another thread."""
+        if self._client is not None:
+            self._client.interrupt()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def out(self, line: str) -> None:
+        """One line (or several) to standard output."""
+        sys.stdout.write(line + "\n")
+
+    def err(self, line: str) -> None:
+        """One line to standard error."""
+        sys.stderr.write(line + "\n")
+
+    def emit(self, fields: dict[str, Any]) -> None:
+        """One JSON object on a line, flushed; ``v`` is added."""
+        import json
+
+        sys.stdout.write(json.dumps({"v": 1, **fields}, separators=(",", ":")) + "\n")
+        sys.stdout.flush()
