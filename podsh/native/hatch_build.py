@@ -1,0 +1,33 @@
+"""Build hook: compiles the static init for `pip install .`, `-e .` and wheels."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sysconfig
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class NativeBuildHook(BuildHookInterface[Any]):
+    """Puts ``podsh/native/podsh-init`` into the package and tags the wheel for this platform."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, except for an sdist, which carries the sources."""
+        if self.target_name == "sdist":
+            return
+        native = os.path.join(self.root, "podsh", "native")
+        # by its path: an isolated build has no podsh to import
+        spec = importlib.util.spec_from_file_location("build", os.path.join(native, "build.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        binary = module.build(native)
+        # any Python 3 will do, one machine type: the program is static
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{platform}"
+        # git ignores the compiled program, and so would the wheel
+        build_data["artifacts"].append(os.path.relpath(binary, self.root))

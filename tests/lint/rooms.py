@@ -1,0 +1,66 @@
+"""The table of rooms: who may import whom, inside podsh and outside.
+
+The first match in ``INSIDE`` and ``OUTSIDE`` counts, so a module's own line goes above its room's.
+An entry ``"kernel"`` allows the whole room, ``"portal.client"`` that module alone. Every module may
+import its own room, ``errors`` and ``paths`` (but the pure rooms: these list what they may).
+"""
+
+from __future__ import annotations
+
+PURE = ("policy", "plan", "errors", "paths")
+
+INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("__main__", ("cli",)),
+    ("cli", ("*",)),
+    ("errors", ()),
+    ("paths", ("errors",)),
+    ("policy", ("errors",)),
+    ("profiles", ("policy", "errors")),
+    ("plan", ("profiles.schema", "errors")),
+    ("kernel", ()),
+    ("native", ()),
+    ("jail", ("plan", "kernel", "native")),
+    ("monitor", ("jail", "policy", "kernel", "wire", "plan")),
+    ("portal.zygote", ("monitor", "profiles", "plan", "wire", "kernel")),
+    ("portal", ("profiles", "plan", "wire", "kernel")),
+    ("console", ("wire", "commands", "portal.client")),
+    (
+        "commands",
+        (
+            "portal.client",
+            "console.app",
+            "console.attach",
+            "console.render",
+            "wire",
+            "profiles",
+            "kernel.probe",
+            "plan",
+        ),
+    ),
+    ("wire", ()),
+)
+
+# third-party and heavy standard modules: where alone they may be imported
+OUTSIDE: dict[str, tuple[str, ...]] = {
+    "prompt_toolkit": ("console",),
+    "pyroute2": ("kernel.net",),
+    "pyseccomp": ("kernel.seccomp",),
+    "prctl": ("kernel",),
+    "ptyprocess": ("monitor.terminal",),
+    "tomlkit": ("profiles.save",),
+    "hatchling": ("native.hatch_build",),
+    "asyncio": ("monitor", "portal", "console", "wire.channel"),
+}
+
+
+def within(module: str, place: str) -> bool:
+    """Whether ``module`` is ``place`` or lies in that room; ``*`` is everywhere."""
+    return place == "*" or module == place or module.startswith(place + ".")
+
+
+def allowed(module: str) -> tuple[str, ...]:
+    """What ``module`` (without the leading ``podsh.``) may import of podsh beside its own room."""
+    for place, rooms in INSIDE:
+        if within(module, place):
+            return rooms if place in PURE else (*rooms, "errors", "paths")
+    raise KeyError(f"podsh/{module} is in no room of tests/lint/rooms.py")
