@@ -1,0 +1,131 @@
+"""What is alive: processes below us, mounts, sockets; and whether a test left any behind.
+
+The suite is a subreaper, so whatever podsh starts, daemons and orphans too, stays below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of its orphaned descendants (prctl(2))."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+
+
+class Process(NamedTuple):
+    pid: int
+    parent: int
+    state: str
+    name: str
+
+
+def processes() -> dict[int, Process]:
+    """Every process of the machine, from /proc/PID/stat."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            text = Path("/proc", entry, "stat").read_text(errors="replace")
+        except OSError:
+            continue
+        name = text[text.index("(") + 1 : text.rindex(")")]
+        state, parent = text[text.rindex(")") + 2 :].split()[:2]
+        found[int(entry)] = Process(int(entry), int(parent), state, name)
+    return found
+
+
+def below(pid: int) -> list[Process]:
+    """The descendants of ``pid``."""
+    everything = processes()
+    children: dict[int, list[Process]] = {}
+    for process in everything.values():
+        children.setdefault(process.parent, []).append(process)
+    found, todo = [], [pid]
+    while todo:
+        born = children.get(todo.pop(), [])
+        found += born
+        todo += [process.pid for process in born]
+    return found
+
+
+def reap() -> None:
+    """Bury orphans that ended as our children, as an init would."""
+    for process in below(os.getpid()):
+        if process.parent == os.getpid() and process.state == "Z":
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process.pid, os.WNOHANG)
+
+
+def command_line(pid: int) -> str:
+    """What ps would show; empty for a process that is gone."""
+    with contextlib.suppress(OSError):
+        data = Path("/proc", str(pid), "cmdline").read_bytes()
+        return data.replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
+
+
+def mounts() -> list[str]:
+    """The mount points of this process's namespace."""
+    text = Path("/proc/self/mountinfo").read_text()
+    return [line.split()[4] for line in text.splitlines()]
+
+
+class Traces(NamedTuple):
+    """What exists at one moment, to be compared: multisets of names."""
+
+    processes: Counter[str]
+    mounts: Counter[str]
+    files: Counter[str]
+
+    @classmethod
+    def now(cls, *directories: Path) -> Traces:
+        """``directories``: where sockets and the like appear."""
+        files = [
+            str(path.relative_to(top))
+            for top in directories
+            for path in top.rglob("*")
+            if not path.is_dir()
+        ]
+        names = [
+            process.name + (" (zombie)" if process.state == "Z" else "")
+            for process in below(os.getpid())
+        ]
+        return cls(Counter(names), Counter(mounts()), Counter(files))
+
+    def grown(self, before: Traces) -> dict[str, list[str]]:
+        """What there is now and was not before."""
+        return {
+            kind: sorted(more.elements())
+            for kind, now, then in zip(self._fields, self, before, strict=True)
+            if (more := now - then)
+        }
+
+
+def settle(before: Traces, *directories: Path, timeout_s: float = 5.0) -> str:
+    """Wait until nothing is there that was not before; what is left, in words (empty: nothing)."""
+    end = time.monotonic() + timeout_s
+    while True:
+        reap()
+        left = Traces.now(*directories).grown(before)
+        if not left:
+            return ""
+        if time.monotonic() > end:
+            lines = [f"{kind}: {', '.join(names)}" for kind, names in left.items()]
+            lines += [
+                f"  {process.pid} (parent {process.parent}) {process.name}: "
+                f"{command_line(process.pid)}"
+                for process in below(os.getpid())
+            ]
+            return "\n".join(lines)
+        time.sleep(0.02)
