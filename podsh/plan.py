@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from podsh.errors import UsageError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from podsh.profiles.schema import Limits, Profile
 
 MIB = 1 << 20
+Net = Literal["none", "loop", "host"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class JailPlan:
     name: str
     profile: str
     ops: tuple[Op, ...]
-    net: Literal["none", "loop", "host"]
+    net: Net
     filter: Filter
     program: Program
     notes: tuple[str, ...] = ()
@@ -386,8 +387,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
             place=profile.source or profile.name,
             hint="give one after --, or set [run] cmd in the profile",
         )
-    net = request.net or profile.net.mode
-    assert net in ("none", "loop", "host")
+    asked_net = request.net or profile.net.mode
+    net: Net = "loop" if asked_net == "loop" else "host" if asked_net == "host" else "none"
     home_mode = request.home_mode or profile.fs.home
     home = "/podhome" if home_mode == "podhome" else facts.home
     limits = profile.limits
@@ -407,7 +408,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     ops.append(Sysctl("kernel/pid_max", str(max(processes, 301)), needed=False))
     ops += _system_dirs(profile, limits, taken)
     ops += _home(home_mode, home, profile, facts, taken)
-    ops += sorted(binds, key=lambda bind: (bind.dst or bind.src).split("/"))
+    binds.sort(key=lambda bind: (bind.dst or bind.src).split("/"))
+    ops += binds
     ops += [Hide(pattern.text, str(pattern.where)) for pattern in profile.access.deny]
     ops += [Hide(path, "podsh's own") for path in facts.hide]
     if profile.fs.machine_id is not None:
@@ -441,7 +443,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
 def environment(
     profile: Profile, request: Request, facts: Facts, home: str
 ) -> tuple[tuple[str, str], ...]:
-    """The program's environment: a short list of the caller's, the profile's, the command line's."""
+    """The program's environment: a few of the caller's, the profile's, the command line's."""
     caller = dict(facts.environ)
     env: dict[str, str] = {}
     if not profile.run.clear_env:
@@ -530,9 +532,7 @@ def _home(mode: str, home: str, profile: Profile, facts: Facts, taken: set[str])
     return [Bind(src, home, True, profile.fs.home_exec, False, False, False, where, own)]
 
 
-def _rlimits(
-    profile: Profile, facts: Facts, processes: int
-) -> tuple[tuple[str, int, int], ...]:
+def _rlimits(profile: Profile, facts: Facts, processes: int) -> tuple[tuple[str, int, int], ...]:
     limits = profile.limits
     files = min(limits.open_files or DEFAULT_OPEN_FILES, facts.nofile)
     found = [

@@ -1,0 +1,305 @@
+"""A JailPlan made real: host objects held by descriptor, cloned, and init's records written.
+
+Runs in the monitor, in U0/M0 (see design). Nothing of the jail is touched here: init attaches
+what this sends. Paths are resolved once; what is mounted is what was found then.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING, Any
+
+from podsh import plan as p
+from podsh.errors import LaunchFailed
+from podsh.jail import orders
+from podsh.jail.resolve import Found, below, find
+from podsh.kernel import mounts
+from podsh.kernel.uapi import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_SYMLINKS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
+_KERNEL_ROOTS = ("/proc",)
+
+
+class Bound:
+    """A bind that will be attached: its held source, where it goes, its mount attributes."""
+
+    __slots__ = ("attrs", "dst", "fd", "index", "is_dir", "op", "src")
+
+    def __init__(self, op: p.Bind, found: Found, dst: str, is_dir: bool) -> None:
+        self.op = op
+        self.fd = found.fd
+        self.src = found.path
+        self.dst = dst
+        self.is_dir = is_dir
+        self.attrs = attributes(op)
+
+
+class Built:
+    """Init's records and the detached mounts they name by index; owns the descriptors."""
+
+    __slots__ = ("mounts", "notes", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.mounts: list[int] = []
+        self.notes: list[str] = []
+
+    def close(self) -> None:
+        for fd in self.mounts:
+            os.close(fd)
+        self.mounts = []
+
+
+def attributes(op: p.Bind) -> int:
+    """mount_setattr(2) attributes of a bind; what the host's mount forbids stays forbidden."""
+    attrs = 0
+    if not op.write or below(op.src, "/sys") or op.src == "/sys":
+        attrs |= MOUNT_ATTR_RDONLY
+    if not op.exec:
+        attrs |= MOUNT_ATTR_NOEXEC
+    if not op.suid:
+        attrs |= MOUNT_ATTR_NOSUID
+    if not op.dev:
+        attrs |= MOUNT_ATTR_NODEV
+    return attrs
+
+
+def clone(fd: int, attrs: int, *, recursive: bool = True) -> int:
+    """A detached private copy of the tree at ``fd`` with ``attrs`` added to every mount of it.
+
+    Private: as a slave, a host mount made later below a read-only bind would appear writable.
+    """
+    tree = mounts.clone_tree(fd, recursive=recursive)
+    try:
+        mounts.mount_setattr(tree, attrs, 0, MS_PRIVATE, recursive=recursive)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def build(plan: p.JailPlan) -> Built:
+    """Resolve, clone and encode. Raises LaunchFailed with the step, the path and the reason."""
+    built = Built()
+    held: list[int] = []
+    try:
+        _Builder(plan, built, held).run()
+    except OSError as exc:
+        built.close()
+        raise LaunchFailed(
+            os.strerror(exc.errno or 0), place=str(exc.filename or "mount")
+        ) from None
+    except BaseException:
+        built.close()
+        raise
+    finally:
+        for fd in held:
+            os.close(fd)
+    return built
+
+
+class _Builder:
+    def __init__(self, plan: p.JailPlan, built: Built, held: list[int]) -> None:
+        self.plan = plan
+        self.built = built
+        self.held = held
+        self.links: dict[str, str] = {}  # links of the host that the pod mirrors
+        self.bounds: list[Bound] = []
+
+    def run(self) -> None:
+        for op in self.plan.ops:
+            if isinstance(op, p.Bind):
+                self._find(op)
+        self._drop_repeated()
+        simple: dict[type, Callable[[Any], None]] = {
+            p.Tmpfs: self._tmpfs,
+            p.Dir: lambda op: self._add(orders.directory(self._place(op.path), op.mode)),
+            p.Link: lambda op: self._add(orders.link(op.target, self._place_link(op.path))),
+            p.Device: self._device,
+            p.Proc: lambda op: self._add(orders.proc(op.path)),
+            p.Devpts: lambda op: self._add(orders.devpts(op.path, op.max)),
+            p.Hostname: lambda op: self._add(orders.hostname(op.name)),
+            p.Loopback: lambda _: self._add(orders.loopback()),
+            p.Sysctl: lambda op: self._add(orders.sysctl(op.name, op.value, op.needed)),
+        }
+        for op in self.plan.ops:
+            if (carry_out := simple.get(type(op))) is not None:
+                carry_out(op)
+        for path, target in sorted(self.links.items()):
+            self._add(orders.link(target, path))
+        for bound in sorted(self.bounds, key=lambda b: b.dst.split("/")):
+            self._mount(clone(bound.fd, bound.attrs), bound.dst, not bound.is_dir, False)
+        for op in self.plan.ops:
+            if isinstance(op, p.File):
+                data = op.data or secrets.token_hex(16) + "\n"
+                self._add(orders.file(self._place(op.path), op.mode, data.encode()))
+        self._hide([op for op in self.plan.ops if isinstance(op, p.Hide)])
+
+    def _add(self, record: Any) -> None:
+        self.built.records.append(record)
+
+    def _mount(self, tree: int, path: str, is_file: bool, optional: bool) -> None:
+        self.built.mounts.append(tree)
+        self._add(orders.mount(len(self.built.mounts) - 1, path, is_file, optional))
+
+    # -- sources
+
+    def _find(self, op: p.Bind) -> None:
+        if op.own:
+            os.makedirs(op.src, mode=0o700, exist_ok=True)
+        found = find(op.src)
+        if found is None:
+            if op.optional:
+                return
+            raise LaunchFailed(
+                f"no such file or directory on the host: {op.src}",
+                place=op.where,
+                hint="create it, or mark the bind optional = true",
+            )
+        self.held.append(found.fd)
+        for root in _KERNEL_ROOTS:
+            if found.path == root or below(found.path, root):
+                raise LaunchFailed(
+                    f"{op.src} cannot be bound: the pod has a {root} of its own",
+                    place=op.where,
+                    hint="take it out of the profile",
+                )
+        is_dir = stat.S_ISDIR(os.fstat(found.fd).st_mode)
+        if op.dst is None:
+            self.links.update(found.links)
+            dst = found.path
+        else:
+            # the host's links on the way to the destination hold in the pod too
+            there = find(op.dst)
+            if there is not None:
+                self.held.append(there.fd)
+                self.links.update(there.links)
+            dst = there.path if there is not None else op.dst
+        self.bounds.append(Bound(op, found, dst, is_dir))
+
+    def _drop_repeated(self) -> None:
+        """One mount a place: binds that a link made the same are joined, and a bind that adds
+        nothing to the one above it is left out."""
+        at: dict[str, Bound] = {}
+        for bound in self.bounds:
+            old = at.get(bound.dst)
+            if old is not None and old.src == bound.src:
+                # the more that was asked for: a set bit of attrs is a refusal
+                bound.attrs &= old.attrs
+            at[bound.dst] = bound
+        self.bounds = [b for b in at.values() if not self._adds_nothing(b, at)]
+
+    @staticmethod
+    def _adds_nothing(bound: Bound, at: dict[str, Bound]) -> bool:
+        parent = os.path.dirname(bound.dst)
+        while parent != "/":
+            above = at.get(parent)
+            if above is not None:
+                rest = bound.dst[len(parent) :]
+                return above.attrs == bound.attrs and above.src + rest == bound.src
+            parent = os.path.dirname(parent)
+        return False
+
+    # -- places in the pod
+
+    def _place(self, path: str) -> str:
+        """``path`` as it is in the pod once its mirrored links are followed."""
+        for _ in range(40):
+            for link, target in self.links.items():
+                if path == link or below(path, link):
+                    joined = os.path.join(os.path.dirname(link), target)
+                    path = os.path.normpath(joined + path[len(link) :])
+                    break
+            else:
+                return path
+        raise LaunchFailed("too many levels of links", place=f"place {path}")
+
+    def _place_link(self, path: str) -> str:
+        parent, name = os.path.split(path)
+        return os.path.join(self._place(parent), name)
+
+    def _tmpfs(self, op: p.Tmpfs) -> None:
+        if op.path == "/":
+            self._add(orders.root(op.mode, op.size))
+        else:
+            self._add(orders.tmpfs(self._place(op.path), op.mode, op.size, not op.exec))
+
+    def _device(self, op: p.Device) -> None:
+        path = f"/dev/{op.name}"
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if not stat.S_ISCHR(os.fstat(fd).st_mode):
+                raise LaunchFailed("is not a character device", place=path)
+            attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
+            self._mount(clone(fd, attrs, recursive=False), path, True, False)
+        finally:
+            os.close(fd)
+
+    # -- what no pod sees
+
+    def _hide(self, hides: Iterable[p.Hide]) -> None:
+        masks: dict[str, bool] = {}
+        onto_itself: dict[str, tuple[Bound, str]] = {}
+        taken = {bound.dst for bound in self.bounds}
+        for path, is_dir, where in _hidden(hides):
+            for bound in self.bounds:
+                if bound.op.own:
+                    continue
+                if path == bound.src or below(bound.src, path):
+                    raise LaunchFailed(
+                        f"{bound.op.src} is hidden from every pod ({where})",
+                        place=bound.op.where,
+                        hint="take one of the two rules out",
+                    )
+                if not below(path, bound.src):
+                    continue
+                rest = path[len(bound.src.rstrip("/")) + 1 :]
+                masks[f"{bound.dst}/{rest}"] = is_dir
+                if not bound.attrs & MOUNT_ATTR_RDONLY:
+                    # or the pod renames a parent of the mask and plants its own
+                    parts = rest.split("/")[:-1]
+                    for count in range(1, len(parts) + 1):
+                        inner = "/".join(parts[:count])
+                        dst = f"{bound.dst}/{inner}"
+                        if dst not in taken:
+                            onto_itself[dst] = (bound, inner)
+        for dst in sorted(onto_itself):
+            bound, inner = onto_itself[dst]
+            fd = mounts.openat2(
+                bound.fd, inner, _ONTO_ITSELF, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+            )
+            try:
+                self._mount(clone(fd, bound.attrs), dst, False, True)
+            finally:
+                os.close(fd)
+        for dst in sorted(masks):
+            self._add(orders.mask(dst, masks[dst]))
+
+
+def _hidden(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
+    """What the patterns name on this host now: (path without links, is a directory, rule)."""
+    found: list[tuple[str, bool, str]] = []
+    for hide in hides:
+        names = glob.glob(hide.pattern) if set(hide.pattern) & set("*?[") else [hide.pattern]
+        for name in names:
+            real = os.path.realpath(name)
+            try:
+                mode = os.stat(real).st_mode
+            except OSError:
+                continue
+            found.append((real, stat.S_ISDIR(mode), hide.where))
+    return found

@@ -1,0 +1,76 @@
+"""Host paths to held descriptors: each path is walked once, what was found is what is used."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import NamedTuple
+
+from podsh.errors import LaunchFailed
+from podsh.kernel import mounts
+from podsh.kernel.uapi import AT_FDCWD, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
+
+_O_PATH = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
+_STRAIGHT = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+# as the kernel: MAXSYMLINKS, linux/namei.h
+_MAX_LINKS = 40
+
+
+class Found(NamedTuple):
+    """A host object: an O_PATH descriptor (the caller's to close), its path without links,
+    and the links on the way as (path, target text)."""
+
+    fd: int
+    path: str
+    links: tuple[tuple[str, str], ...]
+
+
+def find(path: str) -> Found | None:
+    """The object at an absolute host path, or None where there is none.
+
+    Raises LaunchFailed for what cannot be walked (permission, loop of links).
+    """
+    links: list[tuple[str, str]] = []
+    for _ in range(_MAX_LINKS):
+        try:
+            fd = mounts.openat2(AT_FDCWD, path, _O_PATH, resolve=_STRAIGHT)
+            return Found(fd, path, tuple(links))
+        except OSError as exc:
+            if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            if exc.errno != errno.ELOOP:
+                raise LaunchFailed(os.strerror(exc.errno or 0), place=f"open {path}") from None
+        # if a component changes between this walk and the straight open, that one finds out
+        path = _walk(path, links)
+    raise LaunchFailed("too many levels of links", place=f"open {path}")
+
+
+def _walk(path: str, links: list[tuple[str, str]]) -> str:
+    """``path`` with every symbolic link on it followed; each link met is noted in ``links``."""
+    done: list[str] = []
+    ahead = path.strip("/").split("/")[::-1]
+    while ahead:
+        part = ahead.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            done = done[:-1]
+            continue
+        here = "/" + "/".join([*done, part])
+        try:
+            target = os.readlink(here)
+        except OSError:
+            done.append(part)
+            continue
+        if len(links) >= _MAX_LINKS:
+            raise LaunchFailed("too many levels of links", place=f"open {path}")
+        links.append((here, target))
+        if target.startswith("/"):
+            done = []
+        ahead += target.split("/")[::-1]
+    return "/" + "/".join(done)
+
+
+def below(path: str, directory: str) -> bool:
+    """Whether ``path`` lies strictly below ``directory`` (both without links, normalised)."""
+    return path.startswith(directory.rstrip("/") + "/") and path != directory

@@ -1,0 +1,90 @@
+"""From the portal's launch message to a built jail: plan, filter, mounts, init."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from typing import Any
+
+from podsh import paths
+from podsh.errors import LaunchFailed, PodshError
+from podsh.jail import build, orders
+from podsh.kernel import seccomp
+from podsh.plan import JailPlan, Program
+
+
+class Jail:
+    """A built jail whose init waits for programs. Owns the connection to init."""
+
+    __slots__ = ("filter", "init", "init_pid", "name", "plan", "state_dir")
+
+    def __init__(self, init: orders.Init, message: dict[str, Any], template_fd: int) -> None:
+        """Build what ``message`` describes; raises LaunchFailed with step, path and reason."""
+        self.init = init
+        self.plan = JailPlan.from_wire(message["plan"])
+        self.name = self.plan.name
+        self.state_dir: str = message["state_dir"]
+        built = build.build(self.plan)
+        try:
+            self.init_pid = init.launch(
+                template_fd,
+                orders.encode_plan(built.records),
+                self.plan.net != "host",
+                built.mounts,
+            )
+        finally:
+            built.close()
+        asked = self.plan.filter
+        self.filter = seccomp.cached(
+            seccomp.FilterSpec(
+                refuse_setid=asked.refuse_setid,
+                ptrace=asked.ptrace,
+                nesting=asked.nesting,
+                new_filters=asked.new_filters,
+            ),
+            os.path.join(paths.cache_dir(), "filters"),
+        )
+
+    def run(
+        self,
+        ident: int,
+        program: Program,
+        stdio: tuple[int | None, int | None, int | None],
+        size: tuple[int, int],
+    ) -> None:
+        """Order init to start ``program``; the answer comes as a message."""
+        data = orders.encode_program(
+            argv=program.argv,
+            env=[f"{key}={value}" for key, value in program.env],
+            cwd=program.cwd,
+            cwd_must=program.cwd_must,
+            procname=program.procname or "",
+            rows=size[0],
+            cols=size[1],
+            umask=program.umask,
+            rlimits=[
+                (getattr(resource, f"RLIMIT_{name}"), soft, hard)
+                for name, soft, hard in program.rlimits
+            ],
+            stdio=stdio,
+            filter=self.filter,
+        )
+        self.init.send_run(ident, data, stdio)
+
+
+def read_message(fd: int) -> dict[str, Any]:
+    """The launch message, JSON in a memfd (plans may be larger than a datagram)."""
+    size = os.fstat(fd).st_size
+    data = os.pread(fd, size, 0)
+    message = json.loads(data)
+    if not isinstance(message, dict):
+        raise LaunchFailed("bad launch message")
+    return message
+
+
+def describe(exc: BaseException) -> dict[str, str]:
+    """Any failure of a launch as an error for the wire."""
+    if isinstance(exc, PodshError):
+        return exc.to_wire()
+    return LaunchFailed(f"{type(exc).__name__}: {exc}", place="monitor").to_wire()

@@ -1,0 +1,129 @@
+"""The monitor process: waits as a standby, becomes one pod's monitor, ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from podsh import paths
+from podsh.jail import orders
+from podsh.kernel import process
+from podsh.monitor.launch import Jail, describe, read_message
+from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
+from podsh.monitor.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# a foreground client that never comes for its pod
+START_S = 10.0
+
+
+def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]) -> None:
+    """Wait for a launch message, then be that pod's monitor until it ends. Returns at the end.
+
+    ``requests``: the socket that all standby monitors read from; a message comes with the
+    memfd of its JSON and one end of the connection to the portal. ``taken()`` tells the zygote.
+    """
+    init = orders.Init.spawn(paths.init_binary())
+    data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
+    if not data:
+        init.close()
+        return
+    taken()
+    requests.close()
+    portal = socket.socket(fileno=received[1])
+    message = read_message(received[0])
+    os.close(received[0])
+    process.set_name(f"podsh: {message['plan']['name']}")
+    try:
+        asyncio.run(_live(init, message, template_fd, portal))
+    except Exception as exc:
+        # reported where a person looks; the pod ends with this process
+        _report(portal, message, exc)
+        raise
+
+
+def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) -> None:
+    from podsh.wire.framing import encode_json
+
+    fields = {"state": "failed", "exit": 125, "error": describe(exc), "ts": time.time()}
+    write_json(os.path.join(message["state_dir"], "exit.json"), fields)
+    try:
+        portal.setblocking(True)
+        portal.sendall(encode_json({"ev": "failed", "code": 125, "error": describe(exc)}))
+    except OSError:
+        pass
+
+
+async def _live(
+    init: orders.Init, message: dict[str, Any], template_fd: int, portal: socket.socket
+) -> None:
+    write_json(os.path.join(message["state_dir"], "meta.json"), _meta(message))
+    try:
+        jail = Jail(init, message, template_fd)
+    except Exception as exc:
+        init.close()
+        _report(portal, message, exc)
+        return
+    listener = _listen(message["socket"])
+    server: Server
+
+    def notify(event: dict[str, Any]) -> None:
+        server.notify(event)
+
+    pod = Pod(jail, notify)
+    server = Server(pod, listener, message["socket"])
+    server.adopt(portal)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
+    server.notify({"ev": "ready", **server.snapshot()})
+    if message["detach"]:
+        pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
+    else:
+        loop.call_later(START_S, pod.end)
+    await pod.done.wait()
+    server.close()
+    for client in list(server.clients):
+        await client.flush(FLUSH_S)
+    jail.init.close()
+    _reap(jail.init_pid)
+
+
+def _reap(pid: int) -> None:
+    """PID 1 ends when its socket closes; wait so that nothing of the pod is left after us."""
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
+
+
+def _meta(message: dict[str, Any]) -> dict[str, Any]:
+    plan = message["plan"]
+    return {
+        "name": plan["name"],
+        "profile": plan["profile"],
+        "argv": plan["program"]["argv"],
+        "started": time.time(),
+        "socket": message["socket"],
+        "named": message["named"],
+        "rm": message["rm"],
+        "request": message["request"],
+        "monitor_pid": os.getpid(),
+    }
+
+
+def _listen(path: str) -> socket.socket:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(64)
+    return listener

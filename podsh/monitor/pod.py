@@ -1,0 +1,303 @@
+"""A live pod: its init, its programs and their terminals, from start to exit. One per monitor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from podsh.errors import LaunchFailed, NotExecutable, NotFound, PodshError, UsageError
+from podsh.jail import orders
+from podsh.monitor.terminal import Log, Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from podsh.monitor.launch import Jail
+    from podsh.wire.channel import Channel
+
+MAIN = 1
+# after a hang-up programs have so long to end by themselves
+GRACE_S = 0.5
+# a client that takes nothing at all for so long loses the rest
+FLUSH_S = 10.0
+# how many programs may run side by side by exec
+MAX_PROGRAMS = 256
+_ENOENT = frozenset((2, 20))  # ENOENT, ENOTDIR
+
+
+class Stdio(NamedTuple):
+    """Descriptors for 0, 1, 2 (-1: the pod's own /dev/null; None: the pod's terminal)."""
+
+    fds: tuple[int | None, int | None, int | None]
+
+    def close(self) -> None:
+        for fd in self.fds:
+            if fd is not None and fd >= 0:
+                os.close(fd)
+
+
+class Program:
+    """One program that podsh started in the pod: the main one, or one by ``exec``."""
+
+    __slots__ = ("argv", "id", "on_started", "owner", "pid", "size", "status", "terminal")
+
+    def __init__(
+        self, ident: int, argv: tuple[str, ...], size: tuple[int, int], owner: Channel | None
+    ) -> None:
+        self.id = ident
+        self.argv = argv
+        self.size = size
+        self.owner = owner  # its end ends the program
+        self.pid = 0
+        self.status: int | None = None  # raw wait status
+        self.terminal: Terminal | None = None
+        self.on_started: Callable[[Program | PodshError], None] | None = None
+
+
+def exit_code(status: int) -> tuple[int, int | None]:
+    """(shell exit code, signal or None) of a raw wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    return (128 - code, -code) if code < 0 else (code, None)
+
+
+class Pod:
+    """State of the one pod; ``notify`` carries events to the portal."""
+
+    def __init__(self, jail: Jail, notify: Callable[[dict[str, Any]], None]) -> None:
+        self.jail = jail
+        self.notify = notify
+        self.state = "ready"
+        self.started = time.time()
+        self.programs: dict[int, Program] = {}
+        self.main: Program | None = None
+        self.done = asyncio.Event()
+        self.killing = False
+        self._ids = MAIN
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(jail.init.fileno(), self._from_init)
+
+    # -- starting
+
+    def start(
+        self,
+        stdio: Stdio,
+        size: tuple[int, int],
+        owner: Channel | None,
+        on_started: Callable[[Program | PodshError], None] | None = None,
+    ) -> Program:
+        """Start the main program."""
+        if self.main is not None:
+            stdio.close()
+            raise UsageError("already started", place=self.jail.name)
+        self.main = self._run(MAIN, self.jail.plan.program, stdio, size, owner, on_started)
+        return self.main
+
+    def execute(
+        self,
+        argv: tuple[str, ...],
+        env: dict[str, str],
+        cwd: str | None,
+        stdio: Stdio,
+        size: tuple[int, int],
+        owner: Channel | None,
+        on_started: Callable[[Program | PodshError], None],
+    ) -> Program:
+        """Start one more program, with the main one's environment and bounds."""
+        if self.state != "running" or len(self.programs) >= MAX_PROGRAMS:
+            stdio.close()
+            cause = "is not running" if self.state != "running" else "has too many programs"
+            raise UsageError(f"pod {cause}", place=self.jail.name)
+        import dataclasses
+
+        first = self.jail.plan.program
+        program = dataclasses.replace(
+            first,
+            argv=argv,
+            env=tuple((dict(first.env) | env).items()),
+            cwd=(cwd,) if cwd else first.cwd,
+            cwd_must=cwd is not None,
+            procname=None,
+        )
+        self._ids += 1
+        return self._run(self._ids, program, stdio, size, owner, on_started)
+
+    def _run(
+        self,
+        ident: int,
+        program: Any,
+        stdio: Stdio,
+        size: tuple[int, int],
+        owner: Channel | None,
+        on_started: Callable[[Program | PodshError], None] | None,
+    ) -> Program:
+        entry = Program(ident, program.argv, size, owner)
+        entry.on_started = on_started
+        self.programs[ident] = entry
+        try:
+            self.jail.run(ident, program, stdio.fds, size)
+        finally:
+            stdio.close()
+        return entry
+
+    # -- init's messages
+
+    def _from_init(self) -> None:
+        while True:
+            try:
+                message = self.jail.init.receive()
+            except BlockingIOError:
+                return
+            except OSError:
+                message = None
+            if message is None:
+                self._init_gone()
+                return
+            program = self.programs.get(message.id)
+            if message.kind == orders.STARTED and program is not None:
+                self._started(program, message.fds[0], message.pid)
+            elif message.kind == orders.FAILED and program is not None and program.pid == 0:
+                self._failed(program, message)
+            elif message.kind == orders.EXITED and program is not None:
+                self._exited(program, message.status)
+            else:
+                for fd in message.fds:
+                    os.close(fd)
+
+    def _started(self, program: Program, master: int, pid: int) -> None:
+        program.pid = pid
+        main = program.id == MAIN
+        log = Log(os.path.join(self.jail.state_dir, "log")) if main else None
+        program.terminal = Terminal(master, log, lambda _: self._terminal_ended(program))
+        if main:
+            self.state = "running"
+            self.notify({"ev": "start", "pid": pid, "argv": list(program.argv)})
+        if program.on_started is not None:
+            program.on_started(program)
+
+    def _failed(self, program: Program, message: orders.Message) -> None:
+        error = run_error(program.argv[0], message)
+        del self.programs[program.id]
+        if program.on_started is not None:
+            program.on_started(error)
+        if program.id == MAIN:
+            self.state = "failed"
+            code = {NotFound: 127, NotExecutable: 126}.get(type(error), 125)
+            self._record({"state": "failed", "exit": code, "error": error.to_wire()})
+            self.notify({"ev": "failed", "code": code, "error": error.to_wire()})
+            self.done.set()
+
+    def _exited(self, program: Program, status: int) -> None:
+        program.status = status
+        if program.id == MAIN:
+            # what it left behind ends with it; then its terminal reads as closed
+            self.kill_all()
+        assert program.terminal is not None
+        if program.terminal.ended:
+            self._finished(program)
+        else:
+            program.terminal.linger()
+
+    def _terminal_ended(self, program: Program) -> None:
+        if program.status is not None:
+            self._finished(program)
+
+    def _finished(self, program: Program) -> None:
+        assert program.status is not None
+        if self.programs.pop(program.id, None) is None:
+            return
+        code, signo = exit_code(program.status)
+        message = {"ev": "exit", "code": code, "signal": signo}
+        assert program.terminal is not None
+        viewers = {program.terminal.holder, program.owner, *program.terminal.watchers}
+        for viewer in viewers:
+            if viewer is not None:
+                viewer.send(message)
+                viewer.finish()
+        if program.id == MAIN:
+            self.state = "exited"
+            self._record({"state": "exited", "exit": code, "signal": signo})
+            self.notify({**message, "seconds": round(time.time() - self.started, 3)})
+            self.done.set()
+
+    def _init_gone(self) -> None:
+        """PID 1 is dead: somebody killed it from outside, and the pod with it."""
+        self._loop.remove_reader(self.jail.init.fileno())
+        for program in list(self.programs.values()):
+            if program.status is None:
+                program.status = signal.SIGKILL
+            if program.terminal is not None:
+                program.terminal.close()
+                self._finished(program)
+        if self.main is None:
+            self.state = "failed"
+            self._record({"state": "failed", "exit": 125})
+            self.notify({"ev": "failed", "code": 125})
+        self.done.set()
+
+    def _record(self, fields: dict[str, Any]) -> None:
+        """The exit, on disk for a portal that comes later."""
+        write_json(os.path.join(self.jail.state_dir, "exit.json"), fields | {"ts": time.time()})
+
+    # -- ending
+
+    def send_signal(self, program: Program, signo: int, *, group: bool = False) -> None:
+        self.jail.init.send_signal(program.id, signo, 1 if group else 0)
+
+    def kill_all(self) -> None:
+        self.jail.init.send_signal(MAIN, signal.SIGKILL, 2)
+
+    def owner_gone(self, program: Program) -> None:
+        """The client that the program belonged to died: hang up, then kill."""
+        program.owner = None
+        if program.status is not None or program.id not in self.programs:
+            return
+        if program.pid:
+            self.send_signal(program, signal.SIGHUP, group=True)
+            self.send_signal(program, signal.SIGCONT, group=True)
+        self._loop.call_later(GRACE_S, self._kill, program)
+
+    def _kill(self, program: Program) -> None:
+        if program.id in self.programs and program.status is None:
+            if program.id == MAIN:
+                self.kill_all()
+            else:
+                self.send_signal(program, signal.SIGKILL, group=True)
+                self.send_signal(program, signal.SIGKILL)
+
+    def end(self, code: int = 128 + signal.SIGKILL) -> None:
+        """End a pod whose program never started."""
+        if self.main is None and not self.done.is_set():
+            self.state = "exited"
+            self._record({"state": "exited", "exit": code, "signal": None})
+            self.notify({"ev": "exit", "code": code, "signal": None, "seconds": 0})
+            self.done.set()
+
+
+def run_error(name: str, message: orders.Message) -> LaunchFailed:
+    """A FAILED answer to RUN in the words of a person."""
+    reason = os.strerror(message.errno)
+    if message.step == "execve":
+        if message.errno in _ENOENT:
+            return NotFound(
+                f"{name}: not found in the pod",
+                hint="bind what it needs (--ro PATH), or use a profile that has it",
+            )
+        return NotExecutable(
+            f"{name}: {reason}", hint="is it on a noexec bind, or for another ABI?"
+        )
+    return LaunchFailed(reason, place=f"{message.step} {message.path}".strip())
+
+
+def write_json(path: str, fields: dict[str, Any]) -> None:
+    """Write a small file whole or not at all; a full disk must not end the pod."""
+    temporary = path + ".new"
+    try:
+        with open(temporary, "w", encoding="ascii") as file:
+            json.dump(fields, file)
+        os.replace(temporary, path)
+    except OSError:
+        pass

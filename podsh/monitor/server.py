@@ -1,0 +1,322 @@
+"""The pod's own socket: clients that attach, watch, exec and read logs, and portals that adopt."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from podsh.errors import PodshError, UntrustedInput, UsageError
+from podsh.kernel import fds
+from podsh.monitor.pod import MAIN, Pod, Program, Stdio
+from podsh.wire import messages
+from podsh.wire.channel import Channel
+from podsh.wire.framing import DATA
+
+if TYPE_CHECKING:
+    import socket
+
+    from podsh.monitor.terminal import Terminal
+
+HELLO_S = 5.0
+MAX_CLIENTS = 64
+
+
+class Session:
+    """What one connection is to the pod."""
+
+    __slots__ = ("detached", "program", "role")
+
+    def __init__(self) -> None:
+        self.role = ""
+        self.program: Program | None = None
+        self.detached = False
+
+
+class Server:
+    """Accepts and serves clients; owns the listening socket and its name."""
+
+    def __init__(self, pod: Pod, listener: socket.socket, path: str) -> None:
+        self.pod = pod
+        self.path = path
+        self.portal: Channel | None = None
+        self.clients: set[Channel] = set()
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        self._loop.add_reader(listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Stop listening and take the socket's name away."""
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        try:
+            os.unlink(self.path)
+        except OSError:
+            pass
+
+    # -- connections
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        try:
+            fds.check_peer(sock)
+            if len(self.clients) >= MAX_CLIENTS:
+                raise UntrustedInput("too many clients")
+        except (PodshError, OSError):
+            sock.close()
+            return
+        channel = Channel(sock, self._frame, self._closed)
+        channel.tag = Session()
+        self.clients.add(channel)
+        self._loop.call_later(HELLO_S, self._no_hello, channel)
+
+    def _no_hello(self, channel: Channel) -> None:
+        if not channel.tag.role and not channel.closed:
+            self.clients.discard(channel)
+            channel.close()
+
+    def adopt(self, sock: socket.socket) -> Channel:
+        """The connection to the portal that ordered this pod; no hello is needed on it."""
+        channel = Channel(sock, self._frame, self._closed)
+        channel.tag = Session()
+        channel.tag.role = "portal"
+        self.clients.add(channel)
+        self.portal = channel
+        return channel
+
+    def notify(self, event: dict[str, Any]) -> None:
+        """Tell the portal; without one the event is only in the pod's own records."""
+        if self.portal is not None:
+            self.portal.send(event)
+
+    def _closed(self, channel: Channel, _error: Exception | None) -> None:
+        self.clients.discard(channel)
+        if channel is self.portal:
+            self.portal = None
+        session: Session = channel.tag
+        self._leave(channel)
+        program = session.program
+        if program is not None and program.owner is channel and not session.detached:
+            self.pod.owner_gone(program)
+
+    def _leave(self, channel: Channel) -> None:
+        for program in self.pod.programs.values():
+            if program.terminal is not None:
+                held = program.terminal.holder is channel
+                program.terminal.leave(channel)
+                if held and program.id == MAIN:
+                    self.notify({"ev": "detached"})
+
+    # -- messages
+
+    def _frame(self, channel: Channel, kind: int, payload: Any) -> None:
+        session: Session = channel.tag
+        try:
+            if kind == DATA:
+                terminal = self._held(channel)
+                if terminal is not None:
+                    terminal.write(payload)
+            elif not session.role:
+                self._hello(channel, payload)
+            else:
+                self._message(channel, payload)
+        except UntrustedInput as exc:
+            channel.send({"error": exc.to_wire()})
+            channel.close()
+            self._closed(channel, exc)
+        except PodshError as exc:
+            answer: dict[str, Any] = {"error": exc.to_wire()}
+            if kind != DATA and "id" in payload:
+                answer["id"] = payload["id"]
+            channel.send(answer)
+        except (KeyError, TypeError, ValueError) as exc:
+            error = UntrustedInput(f"bad message: {type(exc).__name__}")
+            channel.send({"error": error.to_wire()})
+            channel.close()
+            self._closed(channel, error)
+
+    def _held(self, channel: Channel) -> Terminal | None:
+        program = channel.tag.program
+        if program is None or program.terminal is None:
+            return None
+        return program.terminal if program.terminal.holder is channel else None
+
+    def _hello(self, channel: Channel, message: dict[str, Any]) -> None:
+        messages.check_hello(message)
+        role = message.get("role")
+        if role not in messages.MONITOR_ROLES:
+            raise UntrustedInput("unknown role")
+        channel.tag.role = role
+        answer = messages.hello_answer(os.getpid())
+        channel.send(answer | {"pod": self.pod.jail.name, "state": self.pod.state})
+        if role == "portal":
+            self.portal = channel
+        elif role == "watch":
+            terminal = self._main_terminal()
+            terminal.watch(channel, replay=True)
+
+    def _main_terminal(self) -> Terminal:
+        main = self.pod.main
+        if main is None or main.terminal is None or main.terminal.ended:
+            raise UsageError("is not running", place=self.pod.jail.name)
+        return main.terminal
+
+    def _message(self, channel: Channel, message: dict[str, Any]) -> None:
+        op = message.get("op")
+        session: Session = channel.tag
+        program = session.program
+        if op == "start" and session.role == "attach":
+            stdio, size = _stdio(channel, message), _size(message)
+            started = self._started(channel)
+            session.program = self.pod.start(stdio, size, channel, started)
+        elif op == "attach" and session.role == "attach":
+            self._attach(channel, message)
+        elif op == "exec" and session.role == "exec":
+            session.program = self.pod.execute(
+                tuple(map(str, message["argv"])),
+                {str(k): str(v) for k, v in message.get("env", {}).items()},
+                message.get("cwd"),
+                _stdio(channel, message),
+                _size(message),
+                channel,
+                self._started(channel),
+            )
+        elif op == "size":
+            terminal = self._held(channel)
+            if terminal is not None:
+                terminal.resize(*_size(message))
+        elif op == "signal":
+            if program is not None and program.pid:
+                group = bool(message.get("group", True))
+                self.pod.send_signal(program, _signo(message), group=group)
+        elif op == "eof":
+            terminal = self._held(channel)
+            if terminal is not None:
+                terminal.hang_up()
+        elif op == "detach":
+            session.detached = True
+            if program is not None and program.owner is channel:
+                program.owner = None
+            self._leave(channel)
+            channel.send({"ev": "detached"})
+            channel.finish()
+        elif op == "logs" and session.role == "logs":
+            self._logs(channel, bool(message.get("follow")))
+        elif session.role == "portal":
+            self._order(channel, message)
+        else:
+            raise UntrustedInput(f"unknown message {op!r}")
+
+    def _started(self, channel: Channel) -> Any:
+        def told(result: Program | PodshError) -> None:
+            if isinstance(result, PodshError):
+                channel.send({"error": result.to_wire()})
+                channel.finish()
+                return
+            channel.send({"ev": "started", "pid": result.pid})
+            if channel.closed:
+                self.pod.owner_gone(result)
+            elif result.terminal is not None:
+                result.terminal.hold(channel, replay=False)
+
+        return told
+
+    def _attach(self, channel: Channel, message: dict[str, Any]) -> None:
+        terminal = self._main_terminal()
+        assert self.pod.main is not None
+        channel.tag.program = self.pod.main
+        size = _size(message)
+        former = terminal.hold(channel, replay=bool(message.get("replay", True)))
+        if former is not None and former is not channel:
+            former.tag.detached = True
+            if self.pod.main.owner is former:
+                self.pod.main.owner = None
+            former.send({"ev": "taken"})
+            former.finish()
+        channel.send({"ev": "attached"})
+        terminal.redraw(*size)
+        self.notify({"ev": "attached"})
+
+    def _logs(self, channel: Channel, follow: bool) -> None:
+        for name in ("log.1", "log"):
+            try:
+                with open(os.path.join(self.pod.jail.state_dir, name), "rb") as file:
+                    while chunk := file.read(1 << 18):
+                        channel.send_data(chunk)
+            except OSError:
+                continue
+        if follow:
+            self._main_terminal().watch(channel, replay=False)
+        else:
+            channel.send({"ev": "end"})
+            channel.finish()
+
+    # -- orders of the portal
+
+    def _order(self, channel: Channel, message: dict[str, Any]) -> None:
+        op = message.get("op")
+        answer: dict[str, Any] = {}
+        if op == "start":
+            size = _size(message)
+            self.pod.start(Stdio((None, None, None)), size, None)
+        elif op == "kill":
+            self._kill(_signo(message))
+        elif op == "snapshot":
+            answer = self.snapshot()
+        else:
+            raise UntrustedInput(f"unknown order {op!r}")
+        if "id" in message:
+            channel.send({"id": message["id"], "ok": answer})
+
+    def _kill(self, signo: int) -> None:
+        pod = self.pod
+        if pod.main is None:
+            pod.end()
+        elif signo == 9:
+            pod.kill_all()
+        elif pod.main.pid:
+            pod.send_signal(pod.main, signo)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The pod as ``ps`` shows it and an adopting portal needs it."""
+        pod = self.pod
+        main = pod.main
+        return {
+            "name": pod.jail.name,
+            "state": pod.state,
+            "pid": main.pid if main else 0,
+            "init_pid": pod.jail.init_pid,
+            "monitor_pid": os.getpid(),
+            "profile": pod.jail.plan.profile,
+            "argv": list(main.argv if main else pod.jail.plan.program.argv),
+            "started": pod.started,
+            "attached": bool(main and main.terminal and main.terminal.holder),
+            "programs": len(pod.programs),
+        }
+
+
+def _size(message: dict[str, Any]) -> tuple[int, int]:
+    rows, cols = int(message.get("rows", 24)), int(message.get("cols", 80))
+    if not (0 < rows < 65536 and 0 < cols < 65536):
+        return (24, 80)
+    return (rows, cols)
+
+
+def _signo(message: dict[str, Any]) -> int:
+    signo = int(message["signo"])
+    if not 0 < signo <= 64:
+        raise UsageError(f"no such signal: {signo}")
+    return signo
+
+
+def _stdio(channel: Channel, message: dict[str, Any]) -> Stdio:
+    words = message.get("stdio", ["pty", "pty", "pty"])
+    if len(words) != 3 or not set(words) <= {"pty", "fd", "null"}:
+        raise UntrustedInput("bad stdio")
+    passed = iter(channel.take_fds(words.count("fd")))
+    found = [{"pty": None, "null": -1}[w] if w != "fd" else next(passed) for w in words]
+    return Stdio((found[0], found[1], found[2]))

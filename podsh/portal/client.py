@@ -1,0 +1,244 @@
+"""The blocking end of a connection to the portal or to a pod's monitor. Light to import.
+
+``connect()`` starts the portal where none is running. Errors are those of podsh.errors.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+from podsh import paths
+from podsh.errors import Disconnected, PodshError, UntrustedInput, from_wire
+from podsh.wire import messages
+from podsh.wire.framing import JSON, Decoder, encode_data, encode_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+_UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+_READ_BYTES = 1 << 18
+# sun_path of unix(7), without the final NUL
+_MAX_ADDRESS = 107
+
+
+class Channel:
+    """One connected stream socket and its frames; ``closed`` once it is given up."""
+
+    __slots__ = ("_decoder", "_frames", "interrupted", "sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.interrupted = False
+        self._decoder = Decoder()
+        self._frames: list[tuple[int, Any]] = []
+
+    @property
+    def closed(self) -> bool:
+        return self.sock.fileno() < 0 or self.interrupted
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def interrupt(self) -> None:
+        """Make the thread that waits on this connection give up (it gets KeyboardInterrupt)."""
+        self.interrupted = True
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """One JSON frame; ``fds`` travel with its first byte and stay the caller's."""
+        data = encode_json(message)
+        try:
+            if fds:
+                sent = socket.send_fds(self.sock, [data], list(fds))
+                data = data[sent:]
+            self.sock.sendall(data)
+        except OSError as exc:
+            self._lost(exc)
+
+    def send_data(self, data: bytes) -> None:
+        """One DATA frame; waits until the kernel takes it."""
+        try:
+            self.sock.sendall(encode_data(data))
+        except OSError as exc:
+            self._lost(exc)
+
+    def receive(self) -> tuple[int, Any]:
+        """The next frame; waits for it. Raises Disconnected at the end of the stream."""
+        while not self._frames:
+            self._frames += self.read()
+        return self._frames.pop(0)
+
+    def read(self) -> list[tuple[int, Any]]:
+        """The frames that one read completes (maybe none), after those not yet received."""
+        try:
+            data = self.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError as exc:
+            self._lost(exc)
+        if not data:
+            self._lost(None)
+        frames, self._frames = self._frames, []
+        return frames + self._decoder.feed(data)
+
+    def pending(self) -> list[tuple[int, Any]]:
+        """Frames already read but not yet received."""
+        frames, self._frames = self._frames, []
+        return frames
+
+    def _lost(self, exc: OSError | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        reason = f": {exc.strerror}" if exc is not None else ""
+        raise Disconnected(f"the connection ended{reason}")
+
+    def hello(self, role: str, who: str) -> dict[str, Any]:
+        """Exchange hellos; ``who`` is the other side, for messages."""
+        self.send(messages.hello(role))
+        kind, answer = self.receive()
+        if kind != JSON:
+            raise UntrustedInput("data before the hello", place=who)
+        if "error" in answer and answer.get("hello", messages.PROTOCOL) == messages.PROTOCOL:
+            raise from_wire(answer["error"])
+        return messages.check_hello(answer, who)
+
+
+class Client(Channel):
+    """A connection to the portal: calls, and events once they were asked for."""
+
+    __slots__ = ("_events", "_next_id", "pid", "version")
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._next_id = 0
+        self._events: list[dict[str, Any]] = []
+        answer = self.hello(messages.CLIENT, "the running portal")
+        self.version = str(answer.get("version", ""))
+        self.pid = int(answer.get("pid", 0))
+
+    def call(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Ask the portal; its answer's ``ok``. Raises the error that it answers."""
+        self._next_id += 1
+        self.send({"id": self._next_id, "op": op, **fields})
+        while True:
+            kind, frame = self.receive()
+            if kind != JSON:
+                raise UntrustedInput("data from the portal")
+            if "ev" in frame:
+                self._events.append(frame)
+            elif frame.get("id") == self._next_id:
+                if "error" in frame:
+                    raise from_wire(frame["error"])
+                answer: dict[str, Any] = frame["ok"]
+                return answer
+
+    def events(self, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Subscribe, then yield events until the connection ends (Disconnected)."""
+        self.call("events", **fields)
+        while True:
+            while self._events:
+                yield self._events.pop(0)
+            kind, frame = self.receive()
+            if kind == JSON and "ev" in frame:
+                yield frame
+
+
+def connect() -> Client:
+    """A connection to the caller's portal, which is started if none is running."""
+    client = connect_running()
+    if client is None:
+        from podsh.portal import starter
+
+        client = starter.start(portal_socket(), connect_running)
+    return client
+
+
+def connect_running() -> Client | None:
+    """A connection to the portal if one is running."""
+    try:
+        sock = dial(portal_socket())
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    return _greet(sock)
+
+
+def _greet(sock: socket.socket) -> Client:
+    try:
+        return Client(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def portal_socket() -> str:
+    """Where the portal listens."""
+    return os.path.join(paths.runtime_dir(), "portal.sock")
+
+
+def monitor(path: str, role: str) -> Channel:
+    """A connection to the monitor that listens at ``path``, in one of messages.ROLES."""
+    try:
+        channel = Channel(dial(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise Disconnected("the pod's monitor is gone", hint="see: podsh ps") from None
+    try:
+        channel.hello(role, "the pod's monitor")
+    except BaseException:
+        channel.close()
+        raise
+    return channel
+
+
+def dial(path: str) -> socket.socket:
+    """Connect to a UNIX socket whose owner is the caller. Raises OSError, UntrustedInput."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    directory = -1
+    try:
+        address = path
+        if len(os.fsencode(path)) > _MAX_ADDRESS:
+            directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+            address = f"/proc/self/fd/{directory}/{os.path.basename(path)}"
+        sock.connect(address)
+        _, uid, _ = peer(sock)
+        if uid != os.getuid():
+            raise UntrustedInput(f"belongs to uid {uid}", place=path)
+    except BaseException:
+        sock.close()
+        raise
+    finally:
+        if directory >= 0:
+            os.close(directory)
+    return sock
+
+
+def peer(sock: socket.socket) -> tuple[int, int, int]:
+    """pid, uid and gid of the process that listens (SO_PEERCRED of unix(7))."""
+    found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, gid = _UCRED.unpack(found)
+    return pid, uid, gid
+
+
+def end_running() -> int | None:
+    """Ask a portal of any version to end by SIGTERM; its pid, or None where none is running."""
+    import signal
+
+    try:
+        sock = dial(portal_socket())
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    with sock:
+        pid, _, _ = peer(sock)
+        if pid <= 1:
+            raise PodshError("the portal is not to be seen from here", place="shutdown")
+        os.kill(pid, signal.SIGTERM)
+    return pid

@@ -1,0 +1,373 @@
+"""The pods of one user: the zygote that forks their monitors, the connections to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from podsh import paths
+from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, UsageError, from_wire
+from podsh.portal import launch
+from podsh.portal.pods import BUILDING, LOST, READY, Pod
+from podsh.wire import messages
+from podsh.wire.channel import Channel
+from podsh.wire.framing import JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TEMPLATE_FD = 250
+SOCKET_FD = 251
+ADOPT_S = 5.0
+# ended pods without a name of the person's own are kept up to so many
+KEEP_UNNAMED = 100
+
+
+class Fleet:
+    """All pods, live and ended; ``on_event(event)`` is told of everything that happens."""
+
+    def __init__(self, on_event: Callable[[dict[str, Any]], None]) -> None:
+        self.pods: dict[str, Pod] = {}
+        self._on_event = on_event
+        self._channels: dict[str, Channel] = {}
+        self._changed: dict[str, list[asyncio.Future[None]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
+        self._words: deque[str] = deque(maxlen=8)  # the zygote's last lines
+        self._removals: set[asyncio.Task[None]] = set()
+
+    # -- the zygote
+
+    def start_zygote(self) -> None:
+        """Start it if it is not there; its failure is reported by the launch that needs it."""
+        if self._zygote is not None and self._zygote.poll() is None:
+            return
+        self.stop_zygote()
+        binary = paths.init_binary()
+        if not os.access(binary, os.X_OK):
+            raise LaunchFailed(
+                "is not there or not executable", place=binary, hint="build it: make setup"
+            )
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        errors_in, errors_out = os.pipe()
+        os.set_blocking(errors_in, False)
+        os.dup2(theirs.fileno(), SOCKET_FD, inheritable=True)
+        try:
+            self._zygote = subprocess.Popen(
+                [
+                    binary,
+                    "enter",
+                    str(TEMPLATE_FD),
+                    "--",
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    "podsh.portal.zygote",
+                    str(SOCKET_FD),
+                    str(TEMPLATE_FD),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors_out,
+                pass_fds=(SOCKET_FD,),
+            )
+        finally:
+            os.close(SOCKET_FD)
+            os.close(errors_out)
+            theirs.close()
+        ours.setblocking(False)
+        self._requests = ours
+        self._words.clear()
+        self._loop.add_reader(errors_in, self._zygote_says, errors_in)
+
+    def _zygote_says(self, fd: int) -> None:
+        try:
+            data = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._loop.remove_reader(fd)
+            os.close(fd)
+            self._zygote_gone()
+            return
+        os.write(2, data)  # the portal's log
+        self._words.extend(data.decode("utf-8", "replace").splitlines())
+
+    def _zygote_gone(self) -> None:
+        """It ended although nobody asked: launches that wait for it fail with its last words."""
+        if self._zygote is None:
+            return
+        words = self._words[-1] if self._words else "the zygote ended"
+        error = KernelLacks(words, hint="see what is missing: podsh doctor")
+        for name, pod in list(self.pods.items()):
+            if pod.state == BUILDING:
+                self._apply(name, {"ev": "failed", "code": 125, "error": error.to_wire()})
+
+    def stop_zygote(self) -> None:
+        """Close its socket: it ends by itself, and so do its standby monitors."""
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._zygote is not None:
+            zygote, self._zygote = self._zygote, None
+            try:
+                zygote.wait(2.0)
+            except subprocess.TimeoutExpired:
+                zygote.kill()
+                zygote.wait()
+
+    # -- launching
+
+    async def launch(self, pod: Pod, message: dict[str, Any]) -> None:
+        """Have a monitor build the pod; returns once it is ready, or running where it starts
+        by itself. Raises what the launch failed with."""
+        self.start_zygote()
+        assert self._requests is not None
+        paths.own_dir(pod.state_dir)
+        paths.own_dir(os.path.dirname(pod.socket))
+        for name in ("exit.json", "meta.json", "log", "log.1"):
+            try:
+                os.unlink(os.path.join(pod.state_dir, name))
+            except FileNotFoundError:
+                pass
+        ours, theirs = socket.socketpair()
+        fd = launch.memfd(message)
+        self.pods[pod.name] = pod
+        pod.started = time.time()
+        self._connect(pod.name, ours)
+        try:
+            while True:
+                try:
+                    socket.send_fds(self._requests, [b"launch"], [fd, theirs.fileno()])
+                    break
+                except BlockingIOError:  # many launches are waiting for a standby
+                    await asyncio.sleep(0.005)
+        except OSError as exc:
+            raise LaunchFailed(f"the zygote is gone: {exc.strerror}") from None
+        finally:
+            os.close(fd)
+            theirs.close()
+        wanted = {BUILDING, READY} if message["detach"] else {BUILDING}
+        while pod.state in wanted:
+            await self.change(pod.name)
+        if pod.error is not None:
+            raise from_wire(pod.error)
+        if pod.state == LOST:
+            raise LaunchFailed("its monitor ended", place=pod.name, hint="see the portal's log")
+
+    def _connect(self, name: str, sock: socket.socket) -> None:
+        channel = Channel(sock, self._frame, self._closed)
+        channel.tag = name
+        self._channels[name] = channel
+
+    def _frame(self, channel: Channel, kind: int, payload: Any) -> None:
+        if kind == JSON and "ev" in payload:
+            try:
+                self._apply(channel.tag, payload)
+            except (KeyError, TypeError, ValueError) as exc:
+                print(f"pod {channel.tag}: {exc}", file=sys.stderr)
+
+    def _closed(self, channel: Channel, _error: Exception | None) -> None:
+        name = channel.tag
+        if self._channels.get(name) is not channel:
+            return
+        del self._channels[name]
+        pod = self.pods.get(name)
+        if pod is not None and not pod.ended:
+            self._mark_lost(pod)
+
+    def _mark_lost(self, pod: Pod) -> None:
+        try:
+            os.unlink(pod.socket)
+        except OSError:
+            pass
+        _write(pod, {"state": LOST, "exit": 125})
+        self._apply(pod.name, {"ev": "lost", "code": 125})
+
+    def _apply(self, name: str, event: dict[str, Any]) -> None:
+        pod = self.pods.get(name)
+        if pod is None:
+            return
+        if pod.apply(event) and pod.ended:
+            self._ended(pod)
+        self._on_event({"ts": time.time(), "pod": name, "profile": pod.profile, **event})
+        for future in self._changed.pop(name, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def _ended(self, pod: Pod) -> None:
+        if pod.remove:
+            self.remove_soon(pod.name)
+            return
+        unnamed = [p for p in self.pods.values() if p.ended and not p.named]
+        unnamed.sort(key=lambda p: p.started)
+        for old in unnamed[: max(len(unnamed) - KEEP_UNNAMED, 0)]:
+            self.remove_soon(old.name)
+
+    async def change(self, name: str) -> None:
+        """Wait until something happens to that pod."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._changed.setdefault(name, []).append(future)
+        await future
+
+    # -- adoption
+
+    async def adopt(self) -> None:
+        """Find the pods of an earlier portal: live ones are taken over, ended ones are listed."""
+        base = os.path.join(paths.state_dir(), "pods")
+        try:
+            names = sorted(os.listdir(base))
+        except FileNotFoundError:
+            return
+        await asyncio.gather(*(self._adopt(name, os.path.join(base, name)) for name in names))
+
+    async def _adopt(self, name: str, state_dir: str) -> None:
+        meta = _read(state_dir, "meta.json")
+        if meta is None or meta.get("name") != name:
+            return
+        pod = Pod(name, str(meta.get("profile", "")), state_dir, str(meta.get("socket", "")))
+        pod.named = bool(meta.get("named"))
+        pod.remove = bool(meta.get("rm"))
+        pod.argv = [str(word) for word in meta.get("argv", ())]
+        pod.started = float(meta.get("started", 0.0))
+        ended = _read(state_dir, "exit.json")
+        self.pods[name] = pod
+        if ended is None:
+            try:
+                snapshot, channel = await self._ask(pod.socket)
+            except (OSError, PodshError, TimeoutError):
+                self._mark_lost(pod)
+                return
+            pod.take(snapshot)
+            channel.tag = name
+            channel.rebind(self._frame, self._closed)
+            self._channels[name] = channel
+            self._on_event({"ev": "adopted", "ts": time.time(), "pod": name, "pid": pod.pid})
+            return
+        pod.state = str(ended.get("state", LOST))
+        pod.exit = int(ended.get("exit", 125))
+        pod.signal = ended.get("signal")
+        pod.error = ended.get("error")
+
+    async def _ask(self, path: str) -> tuple[dict[str, Any], Channel]:
+        """Say hello to a live monitor and ask what its pod is."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        sock.setblocking(False)
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+
+        def frame(_: Channel, kind: int, payload: Any) -> None:
+            if kind == JSON and "ok" in payload and not answer.done():
+                answer.set_result(payload["ok"])
+            elif kind == JSON and "error" in payload and not answer.done():
+                answer.set_exception(from_wire(payload["error"]))
+
+        def closed(_: Channel, error: Exception | None) -> None:
+            if not answer.done():
+                answer.set_exception(error or Disconnected("the monitor closed"))
+
+        try:
+            await asyncio.wait_for(self._loop.sock_connect(sock, path), ADOPT_S)
+        except BaseException:
+            sock.close()
+            raise
+        channel = Channel(sock, frame, closed)
+        channel.send(messages.hello(messages.PORTAL))
+        channel.send({"op": "snapshot", "id": 1})
+        try:
+            return await asyncio.wait_for(answer, ADOPT_S), channel
+        except BaseException:
+            channel.close()
+            raise
+
+    # -- orders
+
+    def get(self, name: str) -> Pod:
+        pod = self.pods.get(name)
+        if pod is None:
+            import difflib
+
+            near = difflib.get_close_matches(name, self.pods, 1)
+            hint = f"did you mean {near[0]}?" if near else "see: podsh ps"
+            raise UsageError(f"no pod called {ascii(name)[1:-1]}", hint=hint)
+        return pod
+
+    def request(self, pod: Pod) -> dict[str, Any]:
+        """What the person asked for when the pod was started, as its monitor wrote it down."""
+        meta = _read(pod.state_dir, "meta.json") or {}
+        request = meta.get("request")
+        return request if isinstance(request, dict) else {}
+
+    @property
+    def zygote_pid(self) -> int | None:
+        return self._zygote.pid if self._zygote is not None else None
+
+    def order(self, name: str, op: str, **fields: Any) -> None:
+        """Send a word to a pod's monitor; a pod that has just ended is no error."""
+        channel = self._channels.get(name)
+        if channel is not None:
+            channel.send({"op": op, **fields})
+
+    def remove_soon(self, name: str) -> None:
+        task = self._loop.create_task(self.remove(name))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def remove(self, name: str) -> None:
+        """Forget an ended pod and delete its state directory."""
+        pod = self.get(name)
+        if not pod.ended:
+            raise UsageError("is running", place=name, hint=f"end it first: podsh kill {name}")
+        del self.pods[name]
+        await asyncio.to_thread(_remove_tree, pod.state_dir)
+        self._on_event({"ev": "removed", "ts": time.time(), "pod": name})
+
+    async def settle(self) -> None:
+        """Wait for removals under way."""
+        if self._removals:
+            await asyncio.gather(*self._removals, return_exceptions=True)
+
+    def disconnect(self) -> None:
+        """Leave all live pods to themselves."""
+        for channel in list(self._channels.values()):
+            channel.close()
+        self._channels.clear()
+
+
+def _remove_tree(path: str) -> None:
+    """Delete a state directory, whatever permissions its pod gave to directories in it.
+
+    Links are removed, never followed; nobody else writes here once the pod has ended.
+    """
+    for top, names, _ in os.walk(path):
+        for name in names:
+            inner = os.path.join(top, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
+    if os.path.lexists(path):
+        shutil.rmtree(path)
+
+
+def _read(directory: str, name: str) -> dict[str, Any] | None:
+    try:
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
+            fields = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _write(pod: Pod, fields: dict[str, Any]) -> None:
+    try:
+        with open(os.path.join(pod.state_dir, "exit.json"), "w", encoding="ascii") as file:
+            json.dump(fields | {"ts": time.time()}, file)
+    except OSError:
+        pass

@@ -1,0 +1,109 @@
+"""From a client's ``run`` to a launch message for a monitor: names, profiles, facts, plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import resource
+from typing import TYPE_CHECKING, Any
+
+from podsh import paths
+from podsh.errors import UsageError
+from podsh.plan import Facts, JailPlan, Request, make_plan
+from podsh.profiles import find
+from podsh.profiles.schema import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from podsh.profiles.schema import Profile
+
+DEFAULT_PROFILE = "base"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def context(message: dict[str, Any]) -> Context:
+    """What paths in profiles expand to, from the caller's surroundings."""
+    environ = {str(key): str(value) for key, value in message.get("environ", {}).items()}
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    home = os.path.normpath(home)
+    cwd = str(message.get("cwd", "/"))
+    return Context(home, cwd if cwd.startswith("/") else "/", tuple(environ.items()))
+
+
+def load(library: find.Library, message: dict[str, Any], ctx: Context) -> Profile:
+    """The profile that a run asks for: several are joined into their union."""
+    names = [str(name) for name in message.get("profiles") or [DEFAULT_PROFILE]]
+    profiles = [library.load(name, ctx) for name in names]
+    return profiles[0] if len(profiles) == 1 else find.union(profiles)
+
+
+def choose_name(message: dict[str, Any], profile: Profile, taken: Container[str]) -> str:
+    """The pod's name: ``-n``, else a pod file's, else the profile's with the first free number."""
+    name = message.get("name")
+    if name is not None:
+        check_name(str(name))
+        return str(name)
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", profile.name).strip("-_")[:40] or "pod"
+    if profile.dialect == "pod":
+        return stem
+    number = 1
+    while f"{stem}-{number}" in taken:
+        number += 1
+    return f"{stem}-{number}"
+
+
+def check_name(name: str) -> None:
+    """Names become file names, host names and words of commands."""
+    if not _NAME.match(name):
+        raise UsageError(
+            f"bad pod name {name!a}",
+            hint="use letters, digits, '.', '_' and '-', at most 64, the first a letter or digit",
+        )
+
+
+def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> JailPlan:
+    """The plan of a pod; UsageError for what cannot be."""
+    request = Request(
+        argv=tuple(str(word) for word in message.get("argv", ())),
+        ro=tuple(str(path) for path in message.get("ro", ())),
+        rw=tuple(str(path) for path in message.get("rw", ())),
+        net=message.get("net"),
+        env=tuple((str(k), str(v)) for k, v in message.get("env", {}).items()),
+        home_mode=message.get("home_mode"),
+    )
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    facts = Facts(
+        name=name,
+        uid=os.getuid(),
+        home=ctx.home,
+        cwd=ctx.cwd,
+        environ=ctx.environ,
+        state=state_dir(name),
+        hide=paths.own_paths(),
+        umask=int(message.get("umask", 0o022)) & 0o777,
+        # descriptors in flight count per user: a pod must not be able to fill podsh's share
+        nofile=max(soft // 2 - 1, 64),
+    )
+    return make_plan(profile, request, facts)
+
+
+def state_dir(name: str) -> str:
+    return os.path.join(paths.state_dir(), "pods", name)
+
+
+def socket_path(name: str) -> str:
+    return os.path.join(paths.runtime_dir(), "pods", name)
+
+
+def memfd(message: dict[str, Any]) -> int:
+    """The launch message in a memfd, as ``monitor/launch.py`` reads it."""
+    fd = os.memfd_create("podsh-launch", os.MFD_CLOEXEC)
+    data = json.dumps(message, separators=(",", ":")).encode("ascii")
+    while data:
+        data = data[os.write(fd, data) :]
+    return fd

@@ -1,0 +1,69 @@
+"""The portal: one per user, started by the first command, ends when asked. Pods outlive it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from podsh import paths
+from podsh.errors import PodshError
+from podsh.kernel import fds, process
+from podsh.portal.server import Portal
+
+
+def main() -> int:
+    """``python -I -m podsh.portal.main --ready-fd N``: a newline on N when it listens."""
+    parser = argparse.ArgumentParser(prog="podsh-portal")
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    ready_fd = parser.parse_args().ready_fd
+    os.umask(0o077)
+    process.set_name("podsh: portal")
+    fds.raise_nofile()
+    try:
+        listener = listen(os.path.join(paths.runtime_dir(), "portal.sock"))
+        if listener is not None:
+            asyncio.run(_serve(listener, ready_fd))
+    except (PodshError, OSError) as exc:
+        print(f"podsh: portal: {exc}", file=sys.stderr)
+        return 125
+    return 0
+
+
+def listen(path: str) -> socket.socket | None:
+    """The listening socket, or None where another portal already answers there.
+
+    The name is bound beside and moved into place: two portals never both believe in it.
+    """
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with probe:
+        if probe.connect_ex(path) == 0:
+            return None
+    mine = f"{path}.{os.getpid()}"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(mine)
+    os.chmod(mine, 0o600)
+    listener.listen(128)
+    os.rename(mine, path)
+    return listener
+
+
+async def _serve(listener: socket.socket, ready_fd: int) -> None:
+    portal = Portal(listener)
+    loop = asyncio.get_running_loop()
+    for signo in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signo, portal.stop)
+    await portal.open()
+    process.set_dumpable(False)
+    if ready_fd >= 0:
+        os.write(ready_fd, b"\n")
+        os.close(ready_fd)
+    await portal.stopped.wait()
+    await portal.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

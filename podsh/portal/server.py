@@ -1,0 +1,311 @@
+"""The portal's socket: clients, their calls, and the events that they follow."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from podsh import paths
+from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
+from podsh.kernel import fds
+from podsh.portal import launch
+from podsh.portal.fleet import Fleet
+from podsh.portal.pods import LOST, Pod
+from podsh.profiles import find
+from podsh.wire import messages
+from podsh.wire.channel import Channel
+from podsh.wire.framing import JSON
+
+if TYPE_CHECKING:
+    import socket
+
+KEPT_EVENTS = 1000
+# a follower of events that does not read is cut off
+MAX_QUEUED = 4 << 20
+# kill of a whole pod: so long for its program to end by itself
+TERM_S = 2.0
+MAX_WAIT_S = 366 * 86400.0
+
+
+class Portal:
+    """Serves one listening socket until stopped."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.stopped = asyncio.Event()
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._fleet = Fleet(self._event)
+        self._clients: set[Channel] = set()
+        self._followers: dict[Channel, frozenset[str]] = {}
+        self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._library = find.Library(paths.config_dir())
+
+    async def open(self) -> None:
+        """Adopt what is running, start the zygote, listen."""
+        for path in paths.own_paths()[:4]:
+            paths.own_dir(path)  # hidden from pods, so they have to be there
+        try:
+            self._fleet.start_zygote()
+        except PodshError as exc:
+            os.write(2, f"{exc}\n".encode())  # the first launch says it again
+        await self._fleet.adopt()
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    async def close(self) -> None:
+        """Stop serving; live pods go on, ended ones without a name of their own are forgotten."""
+        self._loop.remove_reader(self._listener.fileno())
+        try:
+            os.unlink(os.path.join(paths.runtime_dir(), "portal.sock"))
+        except OSError:
+            pass
+        self._listener.close()
+        self._fleet.disconnect()
+        for pod in list(self._fleet.pods.values()):
+            if pod.ended and not pod.named:
+                self._fleet.remove_soon(pod.name)
+        await self._fleet.settle()
+        self._fleet.stop_zygote()
+        for client in list(self._clients):
+            await client.flush(1.0)
+            client.close()
+
+    # -- connections
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        try:
+            fds.check_peer(sock)
+        except (PodshError, OSError):
+            sock.close()
+            return
+        channel = Channel(sock, self._frame, self._closed)
+        channel.tag = False  # no hello yet
+        self._clients.add(channel)
+
+    def _closed(self, channel: Channel, _error: Exception | None) -> None:
+        self._clients.discard(channel)
+        self._followers.pop(channel, None)
+
+    def _frame(self, channel: Channel, kind: int, payload: Any) -> None:
+        if not channel.tag:
+            try:
+                if kind != JSON:
+                    raise UntrustedInput("the first frame is no hello")
+                messages.check_hello(payload)
+                channel.tag = True
+                channel.send(messages.hello_answer(os.getpid()))
+            except PodshError as exc:
+                answer = messages.hello_answer(os.getpid())
+                channel.send(answer | {"error": exc.to_wire()})
+                channel.finish()
+            return
+        if kind == JSON:
+            task = self._loop.create_task(self._call(channel, payload))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+
+    async def _call(self, channel: Channel, message: dict[str, Any]) -> None:
+        ident = message.get("id")
+        operation = _OPERATIONS.get(str(message.get("op")))
+        try:
+            if operation is None:
+                raise UsageError(
+                    f"the portal does not know {message.get('op')!a}",
+                    hint="it may be older: podsh shutdown, then try again",
+                )
+            answer = await operation(self, channel, message)
+            if answer is not None:
+                channel.send({"id": ident, "ok": answer})
+        except PodshError as exc:
+            channel.send({"id": ident, "error": exc.to_wire()})
+        except (KeyError, TypeError, ValueError) as exc:
+            error = UsageError(f"bad message: {type(exc).__name__}: {exc}", place="portal")
+            channel.send({"id": ident, "error": error.to_wire()})
+        except OSError as exc:
+            error = UsageError(str(exc.strerror), place=str(exc.filename or "portal"))
+            channel.send({"id": ident, "error": error.to_wire()})
+
+    # -- events
+
+    def _event(self, event: dict[str, Any]) -> None:
+        self._events.append(event)
+        for follower, pods in list(self._followers.items()):
+            if not pods or event.get("pod") in pods:
+                follower.send(event)
+                if follower.queued > MAX_QUEUED:
+                    follower.close()
+                    self._closed(follower, None)
+
+    async def follow(self, channel: Channel, message: dict[str, Any]) -> None:
+        """events: answer, replay the kept ones if asked, then everything that comes."""
+        pods = frozenset(str(name) for name in message.get("pods") or ())
+        channel.send({"id": message.get("id"), "ok": {}})
+        if message.get("since") == "start":
+            for event in self._events:
+                if not pods or event.get("pod") in pods:
+                    channel.send(event)
+        channel.send({"ev": "live"})
+        self._followers[channel] = pods
+
+    # -- pods
+
+    async def run(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        ctx = launch.context(message)
+        profile = launch.load(self._library, message, ctx)
+        fleet = self._fleet
+        name = launch.choose_name(message, profile, fleet.pods)
+        plan = launch.plan(message, profile, name, ctx)
+        old = fleet.pods.get(name)
+        if old is not None and not old.ended:
+            raise UsageError(
+                "is already running", place=name, hint="attach to it, or give another name with -n"
+            )
+        pod = Pod(name, profile.name, launch.state_dir(name), launch.socket_path(name))
+        pod.named = message.get("name") is not None or profile.dialect == "pod"
+        pod.remove = bool(message.get("rm"))
+        pod.argv = list(plan.program.argv)
+        request = {key: message.get(key) for key in ("profiles", "ro", "rw", "net", "env")}
+        await fleet.launch(
+            pod,
+            {
+                "plan": plan.to_wire(),
+                "state_dir": pod.state_dir,
+                "socket": pod.socket,
+                "detach": bool(message.get("detach")),
+                "named": pod.named,
+                "rm": pod.remove,
+                "rows": int(message.get("rows", 24)),
+                "cols": int(message.get("cols", 80)),
+                "request": request,
+            },
+        )
+        return {**pod.row(), "notes": list(plan.notes)}
+
+    async def plan(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        ctx = launch.context(message)
+        profile = launch.load(self._library, message, ctx)
+        name = launch.choose_name(message, profile, self._fleet.pods)
+        plan = launch.plan(message, profile, name, ctx)
+        return {"lines": plan.describe(), "notes": list(plan.notes)}
+
+    async def ps(self, _: Channel, __: dict[str, Any]) -> dict[str, Any]:
+        return {"pods": [pod.row() for pod in self._fleet.pods.values()]}
+
+    async def pod(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        pod = self._fleet.get(str(message["name"]))
+        return {**pod.row(), "log": os.path.join(pod.state_dir, "log")}
+
+    async def kill(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        pod = self._fleet.get(str(message["name"]))
+        if pod.ended:
+            raise UsageError("has already ended", place=pod.name)
+        signo = message.get("signal")
+        if signo is not None:
+            self._fleet.order(pod.name, "kill", signo=int(signo))
+        else:
+            self._fleet.order(pod.name, "kill", signo=int(signal.SIGTERM))
+            self._loop.call_later(TERM_S, self._kill_hard, pod)
+        return {}
+
+    def _kill_hard(self, pod: Pod) -> None:
+        if not pod.ended:
+            self._fleet.order(pod.name, "kill", signo=int(signal.SIGKILL))
+
+    async def rm(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        if message.get("zero") is not None or message.get("nuke") is not None:
+            raise UsageError("--zero and --nuke are not in this version of podsh", place="rm")
+        await self._fleet.remove(str(message["name"]))
+        return {}
+
+    async def wait(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        pod = self._fleet.get(str(message["name"]))
+        limit = message.get("timeout_s")
+        try:
+            async with asyncio.timeout(None if limit is None else min(float(limit), MAX_WAIT_S)):
+                while not pod.ended:
+                    await self._fleet.change(pod.name)
+        except TimeoutError:
+            raise TimedOut("is still running", place=pod.name) from None
+        return {"exit": pod.exit, "signal": pod.signal, "state": pod.state}
+
+    async def shutdown(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        fleet = self._fleet
+        live = [pod for pod in fleet.pods.values() if not pod.ended]
+        if message.get("kill"):
+            for pod in live:
+                fleet.order(pod.name, "kill", signo=int(signal.SIGKILL))
+            async with asyncio.timeout(10.0):
+                for pod in live:
+                    while not pod.ended:
+                        await fleet.change(pod.name)
+            live = []
+        self._loop.call_soon(self.stop)
+        return {"left_running": [pod.name for pod in live]}
+
+    # -- profiles and the rest
+
+    async def profiles(self, _: Channel, __: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "profiles": [
+                {"name": name, "path": str(path), "description": description}
+                for name, path, description in self._library.names()
+            ]
+        }
+
+    async def profile(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        ctx = launch.context(message)
+        return dataclasses.asdict(self._library.load(str(message["name"]), ctx))
+
+    async def from_pod(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        """What ``profile new --from POD`` writes: the pod's profiles and what was added."""
+        pod = self._fleet.get(str(message["pod"]))
+        request = self._fleet.request(pod)
+        binds = [{"path": path, "write": False} for path in request.get("ro") or ()]
+        binds += [{"path": path, "write": True} for path in request.get("rw") or ()]
+        return {
+            "extends": request.get("profiles") or [launch.DEFAULT_PROFILE],
+            "binds": binds,
+            "net": request.get("net"),
+            "env": request.get("env") or {},
+            "cmd": pod.argv,
+        }
+
+    async def status(self, _: Channel, __: dict[str, Any]) -> dict[str, Any]:
+        pods = [pod for pod in self._fleet.pods.values() if not pod.ended]
+        lost = [pod.name for pod in self._fleet.pods.values() if pod.state == LOST]
+        return {
+            "pid": os.getpid(),
+            "version": messages.VERSION,
+            "pods": len(pods),
+            "lost": lost,
+            "zygote": self._fleet.zygote_pid,
+        }
+
+
+_OPERATIONS: dict[str, Any] = {
+    "events": Portal.follow,
+    "run": Portal.run,
+    "plan": Portal.plan,
+    "ps": Portal.ps,
+    "pod": Portal.pod,
+    "kill": Portal.kill,
+    "rm": Portal.rm,
+    "wait": Portal.wait,
+    "shutdown": Portal.shutdown,
+    "profiles": Portal.profiles,
+    "profile": Portal.profile,
+    "from_pod": Portal.from_pod,
+    "status": Portal.status,
+}

@@ -1,0 +1,108 @@
+"""The zygote: a frozen, single-threaded interpreter in U0/M0 that forks monitors.
+
+Started by the portal through ``podsh-init enter``. It keeps a few standby monitors, which read
+launch messages from one shared socket themselves: a launch costs no hop through here.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+
+from podsh.kernel import process
+from podsh.monitor import main as monitor
+
+STANDBY = 2
+
+
+def main() -> None:
+    """``python -I -m podsh.portal.zygote SOCKET_FD TEMPLATE_FD``; ends with its portal."""
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    template_fd = int(sys.argv[2])
+    os.set_inheritable(requests.fileno(), False)
+    os.set_inheritable(template_fd, False)
+    process.set_name("podsh: zygote")
+    process.set_dumpable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()
+    _serve(requests, template_fd)
+
+
+def _serve(requests: socket.socket, template_fd: int) -> None:
+    taken_in, taken_out = os.pipe()
+    children, wake = socket.socketpair()
+    children.setblocking(False)
+    wake.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    poll = select.poll()
+    poll.register(taken_in, select.POLLIN)
+    poll.register(children, select.POLLIN)
+    # no POLLIN: messages are for the standbys; the hang-up of the portal is for us
+    poll.register(requests, 0)
+    standby: set[int] = set()
+    while True:
+        while len(standby) < STANDBY:
+            standby.add(_fork(requests, template_fd, taken_in, taken_out))
+        for fd, _ in poll.poll():
+            if fd == taken_in:
+                standby -= _pids(os.read(taken_in, 4096))
+            elif fd == children.fileno():
+                children.recv(4096)
+                standby -= _reaped()
+            elif fd == requests.fileno():
+                return
+
+
+def _pids(data: bytes) -> set[int]:
+    return {int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)}
+
+
+def _reaped() -> set[int]:
+    gone: set[int] = set()
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return gone
+        if pid == 0:
+            return gone
+        gone.add(pid)
+
+
+def _fork(requests: socket.socket, template_fd: int, taken_in: int, taken_out: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(taken_in)
+        os.setsid()
+        # forked anew: what prctl(2) says of a process is kept, but for the death signal
+        process.set_name("podsh: standby")
+
+        def taken() -> None:
+            os.write(taken_out, os.getpid().to_bytes(4, "little"))
+            os.close(taken_out)
+
+        monitor.standby(requests, template_fd, taken)
+        code = 0
+    except BaseException:
+        traceback.print_exc()  # stderr is the portal's log
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
