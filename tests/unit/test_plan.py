@@ -1,0 +1,135 @@
+"""Profile + request -> plan: what is in it, in which order, and what is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from podsh import plan as p
+from podsh.errors import UsageError
+from podsh.profiles.schema import Access, Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
+
+HERE = Where("web.toml", 3)
+FACTS = p.Facts(
+    name="web",
+    uid=1000,
+    home="/home/u",
+    cwd="/home/u/proj",
+    environ=(("PATH", "/usr/bin"), ("SECRET", "x"), ("LC_TIME", "C"), ("TERM", "xterm")),
+    state="/home/u/.local/state/podsh/pods/web",
+    hide=("/run/podsh",),
+)
+
+
+def profile(**fields: object) -> Profile:
+    base = Profile("web", run=Run(cmd=("true",)))
+    return dataclasses.replace(base, **fields)  # type: ignore[arg-type]
+
+
+def ops(plan: p.JailPlan, kind: type) -> list:
+    return [op for op in plan.ops if isinstance(op, kind)]
+
+
+def test_plan_survives_the_wire() -> None:
+    fs = Fs(bind=(Bind("/usr", HERE),), machine_id="")
+    plan = p.make_plan(profile(fs=fs), p.Request(net="loop"), FACTS)
+    again = p.JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
+    assert again == plan
+    assert again.describe() == plan.describe()
+
+
+def test_parents_come_before_children_whatever_the_order_in_the_file() -> None:
+    binds = tuple(Bind(path, HERE) for path in ("/usr/share/x", "/usr", "/usr-a", "/usr/share"))
+    plan = p.make_plan(profile(fs=Fs(bind=binds)), p.Request(), FACTS)
+    order = [op.src for op in ops(plan, p.Bind) if op.src.startswith("/usr")]
+    assert order == ["/usr", "/usr/share", "/usr/share/x", "/usr-a"]
+
+
+def test_command_line_adds_and_widens() -> None:
+    fs = Fs(bind=(Bind("/data", HERE, exec=False),))
+    plan = p.make_plan(profile(fs=fs), p.Request(rw=("/data",), ro=("/opt/x",)), FACTS)
+    found = {op.src: op for op in ops(plan, p.Bind)}
+    assert found["/data"].write
+    assert not found["/data"].exec
+    assert found["/data"].where == "--rw"
+    assert not found["/opt/x"].write
+
+
+def test_root_bind_is_refused() -> None:
+    with pytest.raises(UsageError, match="--rw / is refused"):
+        p.make_plan(profile(), p.Request(rw=("/home/..",)), FACTS)
+
+
+def test_environment_is_a_short_list() -> None:
+    plan = p.make_plan(profile(), p.Request(env=(("GIVEN", "1"),)), FACTS)
+    assert dict(plan.program.env) == {
+        "TERM": "xterm",
+        "LC_TIME": "C",
+        "PATH": "/usr/bin",
+        "HOME": "/home/u",
+        "GIVEN": "1",
+    }
+
+
+def test_clear_env_leaves_only_what_is_named() -> None:
+    run = Run(cmd=("true",), clear_env=True, env=(("A", "b"),))
+    plan = p.make_plan(profile(run=run), p.Request(), FACTS)
+    assert plan.program.env == (("A", "b"),)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"seccomp": Seccomp(allow=("read",))}, r"\[seccomp\] allow"),
+        ({"seccomp": Seccomp(abi=("native", "i386"))}, r"\[seccomp\] abi"),
+        ({"caps": ("CAP_NET_RAW",)}, r"\[caps\] keep"),
+        ({"net": Net(mode="macvlan")}, "macvlan"),
+        ({"limits": Limits(memory=1 << 30)}, r"\[limits\] memory"),
+        ({"access": Access(unlisted="ask")}, r"\[access\] unlisted"),
+        ({"run": Run(cmd=("true",), init="/x.sh")}, r"\[run\] init"),
+    ],
+)
+def test_what_is_not_enforced_is_refused_by_name(fields: dict, name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        p.make_plan(profile(**fields), p.Request(), FACTS)
+
+
+def test_no_program_is_an_error_with_its_mend() -> None:
+    with pytest.raises(UsageError, match=r"no program to run; give one after --"):
+        p.make_plan(profile(run=Run()), p.Request(), FACTS)
+
+
+def test_homes() -> None:
+    private = p.make_plan(profile(), p.Request(), FACTS)
+    (home,) = [op for op in ops(private, p.Bind) if op.own]
+    assert (home.src, home.dst, home.write) == (f"{FACTS.state}/home", "/home/u", True)
+    podhome = p.make_plan(profile(), p.Request(home_mode="podhome"), FACTS)
+    assert dict(podhome.program.env)["HOME"] == "/podhome"
+    tmp = p.make_plan(profile(), p.Request(home_mode="tmp"), FACTS)
+    assert "/home/u" in [op.path for op in ops(tmp, p.Tmpfs)]
+    host = p.make_plan(profile(), p.Request(home_mode="host"), FACTS)
+    (home,) = [op for op in ops(host, p.Bind) if op.dst == "/home/u"]
+    assert (home.src, home.own) == ("/home/u", False)
+
+
+def test_setid_bits_are_refused_to_root_only() -> None:
+    assert not p.make_plan(profile(), p.Request(), FACTS).filter.refuse_setid
+    root = dataclasses.replace(FACTS, uid=0)
+    assert p.make_plan(profile(), p.Request(), root).filter.refuse_setid
+
+
+def test_open_files_stay_below_what_podsh_can_bear() -> None:
+    few = dataclasses.replace(FACTS, nofile=500)
+    limits = dict((n, (s, h)) for n, s, h in p.make_plan(profile(), p.Request(), few).program.rlimits)
+    assert limits["NOFILE"] == (500, 500)
+    assert limits["CORE"] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("domain", "host"),
+    [("web", "web"), ("a∩b", "a-n-b"), ("\x1b[2J", "2J"), ("…", "pod"), ("x" * 90, "x" * 64)],
+)
+def test_hostname_is_safe(domain: str, host: str) -> None:
+    assert p.hostname(domain) == host
