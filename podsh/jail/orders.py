@@ -1,0 +1,430 @@
+"""What is said to a pod's init, ``podsh-init jail``: encodings, and the channel to it.
+
+One SEQPACKET datagram is one message, ``u32 kind, u32 id, payload``, little-endian; strings are
+``u32 length, bytes, NUL``. The other end is podsh/native/init/wire.c and plan.c.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from podsh.errors import LaunchFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    Record = tuple[Any, ...]
+    Stdio = tuple[int | None, int | None, int | None]
+
+# orders
+LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH = range(1, 9)
+# what init answers
+ACK, FAILED, READY, STARTED, EXITED = range(64, 69)
+
+NO_OP = 2**64 - 1
+# SCM_MAX_FD is 253 (linux/net/scm.h)
+_FDS_AT_ONCE = 200
+_MESSAGE_BYTES = 16384
+_MESSAGE_FDS = 8
+_CLONE_NEWNET = 0x40000000  # <linux/sched.h>
+_LAUNCH_TIMEOUT_S = 30
+
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_HEADER = struct.Struct("<II")
+_PAIR = struct.Struct("<QQ")
+_TRIPLE = struct.Struct("<QQQ")
+_UCRED = struct.Struct("iII")  # struct ucred, unix(7)
+
+
+def _str(text: str) -> bytes:
+    data = os.fsencode(text)
+    if b"\0" in data:
+        raise ValueError(f"NUL in {text!r}")
+    return _U32.pack(len(data)) + data + b"\0"
+
+
+def _strv(items: Iterable[str]) -> bytes:
+    parts = [_str(item) for item in items]
+    return _U32.pack(len(parts)) + b"".join(parts)
+
+
+# ---------------------------------------------------------------- the plan
+
+
+def root(mode: int, size: int) -> Record:
+    """The skeleton: a tmpfs of at most ``size`` bytes. Comes first."""
+    return ("ROOT", mode, size)
+
+
+def tmpfs(path: str, mode: int, size: int, noexec: bool) -> Record:
+    """A fresh tmpfs at ``path``."""
+    return ("TMPFS", path, mode, size, noexec)
+
+
+def directory(path: str, mode: int) -> Record:
+    """A directory; parents are made as for every record."""
+    return ("DIR", path, mode)
+
+
+def link(target: str, path: str) -> Record:
+    """A symlink at ``path``; below a bind, whatever is there stays."""
+    return ("LINK", target, path)
+
+
+def file(path: str, mode: int, data: bytes) -> Record:
+    """A file of the skeleton, or mounted over the one of that name in a bind."""
+    return ("FILE", path, mode, data)
+
+
+def mount(index: int, path: str, is_file: bool, optional: bool) -> Record:
+    """Attach the ``index``-th of the mounts given to ``launch``."""
+    return ("MOUNT", index, path, is_file, optional)
+
+
+def proc(path: str) -> Record:
+    """A fresh procfs, the machine's parts masked or read-only."""
+    return ("PROC", path)
+
+
+def devpts(path: str, count: int) -> Record:
+    """An own instance of devpts with at most ``count`` terminals."""
+    return ("DEVPTS", path, count)
+
+
+def mask(path: str, is_dir: bool) -> Record:
+    """Something empty and unreadable over what is at ``path``, if anything is."""
+    return ("MASK", path, is_dir)
+
+
+def hostname(name: str) -> Record:
+    """The pod's host name; at most 64 bytes."""
+    return ("HOSTNAME", name)
+
+
+def loopback() -> Record:
+    """``lo`` up, in the pod's own network namespace."""
+    return ("LOOPBACK",)
+
+
+def sysctl(name: str, value: str, needed: bool) -> Record:
+    """A sysctl of the pod's namespaces, ``name`` with slashes."""
+    return ("SYSCTL", name, value, needed)
+
+
+_ENCODERS: dict[str, tuple[int, Callable[..., bytes]]] = {
+    "ROOT": (1, _PAIR.pack),
+    "TMPFS": (2, lambda path, *numbers: _str(path) + _TRIPLE.pack(*numbers)),
+    "DIR": (3, lambda path, mode: _str(path) + _U64.pack(mode)),
+    "LINK": (4, lambda target, path: _str(target) + _str(path)),
+    "FILE": (
+        5,
+        lambda path, mode, data: _str(path) + _U64.pack(mode) + _U32.pack(len(data)) + data + b"\0",
+    ),
+    "MOUNT": (
+        6,
+        lambda index, path, *flags: _U64.pack(index) + _str(path) + _PAIR.pack(*flags),
+    ),
+    "PROC": (7, _str),
+    "DEVPTS": (8, lambda path, count: _str(path) + _U64.pack(count)),
+    "MASK": (9, lambda path, is_dir: _str(path) + _U64.pack(is_dir)),
+    "HOSTNAME": (10, _str),
+    "LOOPBACK": (11, lambda: b""),
+    "SYSCTL": (12, lambda name, value, needed: _str(name) + _str(value) + _U64.pack(needed)),
+}
+
+
+def encode_plan(records: Sequence[Record]) -> bytes:
+    """The plan that init carries out, of records made by the functions above."""
+    parts = [b"PODP", _HEADER.pack(1, len(records))]
+    for record in records:
+        opcode, encode = _ENCODERS[record[0]]
+        payload = encode(*record[1:])
+        parts += (_HEADER.pack(opcode, len(payload)), payload)
+    return b"".join(parts)
+
+
+# ---------------------------------------------------------------- programs
+
+
+def encode_program(
+    *,
+    argv: Sequence[str],
+    env: Iterable[str],
+    cwd: Iterable[str],
+    cwd_must: bool = False,
+    procname: str = "",
+    rows: int = 24,
+    cols: int = 80,
+    umask: int = 0o022,
+    rlimits: Sequence[tuple[int, int, int]] = (),
+    stdio: Stdio = (None, None, None),
+    keep_caps: int = 0,
+    no_new_privs: bool = True,
+    filter: bytes = b"",
+) -> bytes:
+    """A program as init starts it.
+
+    env: ``K=V``. cwd: the first that works is taken; with ``cwd_must`` one has to. rlimits:
+    (RLIMIT_* number, soft, hard), -1 for no limit. stdio: as given to ``send_run``. filter: struct
+    sock_filter[] of linux/filter.h.
+    """
+    flags = 0
+    for number, fd in enumerate(stdio):
+        if fd is not None:
+            flags |= (1 if fd >= 0 else 8) << number
+    limits = b"".join(
+        _TRIPLE.pack(number, soft % 2**64, hard % 2**64) for number, soft, hard in rlimits
+    )
+    return b"".join(
+        (
+            _TRIPLE.pack(flags, rows, cols),
+            _str(procname),
+            _strv(argv),
+            _strv(env),
+            _strv(cwd),
+            _TRIPLE.pack(cwd_must, umask, len(rlimits)),
+            limits,
+            _PAIR.pack(keep_caps, no_new_privs),
+            _U32.pack(len(filter)),
+            filter,
+        )
+    )
+
+
+# ---------------------------------------------------------------- the channel
+
+
+class Message(NamedTuple):
+    """One message of init's. ``fds`` belong to the receiver."""
+
+    kind: int
+    id: int
+    fds: tuple[int, ...] = ()
+    pid: int = 0  # of the sender, or of the program that STARTED, as seen from here
+    errno: int = 0
+    step: str = ""
+    path: str = ""
+    op_index: int = NO_OP
+    status: int = 0  # EXITED: raw wait status
+    others: bool = False  # EXITED: other processes live in the pod
+
+
+def decode(data: bytes, fds: tuple[int, ...] = (), pid: int = 0) -> Message:
+    """One datagram of init's."""
+    kind, ident = _HEADER.unpack_from(data)
+    if kind == FAILED:
+        (errno,) = _U64.unpack_from(data, 8)
+        step, at = _take_str(data, 16)
+        path, at = _take_str(data, at)
+        (op_index,) = _U64.unpack_from(data, at)
+        return Message(kind, ident, fds, pid, errno, step, path, op_index)
+    if kind == EXITED:
+        status, others = _PAIR.unpack_from(data, 8)
+        return Message(kind, ident, fds, pid, status=status, others=bool(others))
+    if kind == ACK and len(data) == 16:
+        # the launcher's: the process that it made
+        (pid,) = _U64.unpack_from(data, 8)
+    return Message(kind, ident, fds, pid)
+
+
+def _take_str(data: bytes, at: int) -> tuple[str, int]:
+    (length,) = _U32.unpack_from(data, at)
+    at += 4
+    return os.fsdecode(data[at : at + length]), at + length + 1
+
+
+def failure(message: Message) -> LaunchFailed:
+    """A FAILED message in words."""
+    hint = ""
+    if message.step == "fsmount" and message.path == "proc":
+        hint = "the host's /proc is covered in part; in Docker: systempaths=unconfined"
+    place = f"{message.step} {message.path}".rstrip()
+    return LaunchFailed(os.strerror(message.errno), place=place, hint=hint)
+
+
+def memfd(data: bytes) -> int:
+    """A descriptor to read ``data`` from; the caller's."""
+    fd = os.memfd_create("podsh", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+class Init:
+    """A pod's init as its monitor sees it. Made by ``spawn``; owns the socket.
+
+    init dies with the thread that spawned it (PR_SET_PDEATHSIG), and when the socket is closed.
+    """
+
+    __slots__ = ("_socket", "launcher_pid", "pid")
+
+    def __init__(self, control: socket.socket, launcher_pid: int) -> None:
+        self._socket = control
+        self.launcher_pid = launcher_pid
+        self.pid = 0  # of PID 1, once launched
+
+    @classmethod
+    def spawn(cls, init_path: str) -> Init:
+        """Start ``podsh-init jail``, which waits for ``launch``. Needs U0 and its capabilities."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                ours.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _LAUNCH_TIMEOUT_S, 0)
+                )
+                pid = os.posix_spawn(
+                    init_path,
+                    ["podsh-init", "jail", "3"],
+                    {},
+                    file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+                )
+            except BaseException:
+                ours.close()
+                raise
+        return cls(ours, pid)
+
+    def fileno(self) -> int:
+        """Readable when ``receive`` has something."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket: the pod ends. A launcher that has not launched is reaped."""
+        self._socket.close()
+        self._reap_launcher()
+
+    def _reap_launcher(self) -> None:
+        if self.launcher_pid:
+            os.waitpid(self.launcher_pid, 0)
+            self.launcher_pid = 0
+
+    # -- launching
+
+    def launch(self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]) -> int:
+        """Build the jail and wait until it is ready; the host pid of its PID 1.
+
+        net: with a network namespace of its own. mounts: detached mounts, which stay the
+        caller's. Raises LaunchFailed; the jail is gone then and its processes are reaped.
+        """
+        try:
+            return self._launch(template_fd, plan_bytes, net, mounts)
+        except BaseException:
+            self.close()
+            if self.pid:
+                os.waitpid(self.pid, 0)
+                self.pid = 0
+            raise
+
+    def _launch(self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]) -> int:
+        plan_fd = memfd(plan_bytes)
+        try:
+            payload = _PAIR.pack(_CLONE_NEWNET if net else 0, len(mounts))
+            self._send(LAUNCH, LAUNCH, payload, (template_fd, plan_fd))
+        finally:
+            os.close(plan_fd)
+        for first in range(0, len(mounts), _FDS_AT_ONCE):
+            if first:
+                # descriptors in flight count per user (unix(7), ETOOMANYREFS): one lot at a time
+                self._await(FDS, ACK)
+            self._send(FDS, FDS, _U64.pack(first), mounts[first : first + _FDS_AT_ONCE])
+        self._send(BUILD, BUILD)
+        pid = self._await(BUILD, READY).pid
+        # PID 1 may be ready before its launcher has said so
+        while not self.pid:
+            self._await(LAUNCH, ACK)
+        self._reap_launcher()
+        return pid
+
+    def _await(self, ident: int, kind: int) -> Message:
+        """Wait for one answer; raises LaunchFailed for a FAILED, an end or a silence."""
+        while True:
+            try:
+                message = self._receive(0)
+            except BlockingIOError:
+                raise LaunchFailed("init does not answer", place="podsh-init") from None
+            if message is None:
+                raise LaunchFailed("init ended by itself", place="podsh-init")
+            if message.kind == FAILED:
+                if message.pid != self.launcher_pid:
+                    self.pid = message.pid
+                raise failure(message)
+            if (message.kind, message.id) == (ACK, LAUNCH):
+                self.pid = message.pid
+            if (message.kind, message.id) == (kind, ident):
+                return message
+
+    # -- orders to a live pod; the answers come through receive()
+
+    def send_run(self, ident: int, program_bytes: bytes, stdio: Stdio) -> None:
+        """Start a program: STARTED (its terminal's master) or FAILED, later EXITED.
+
+        stdio: descriptors for 0-2, which stay the caller's; None: the program's terminal; -1: the
+        pod's /dev/null. The same as given to ``encode_program``.
+        """
+        program_fd = memfd(program_bytes)
+        try:
+            given = [fd for fd in stdio if fd is not None and fd >= 0]
+            self._send(RUN, ident, b"", (program_fd, *given))
+        finally:
+            os.close(program_fd)
+
+    def send_signal(self, ident: int, signo: int, group: int) -> None:
+        """Signal a program: 0 its process, 1 its terminal's foreground group, 2 the whole pod."""
+        self._send(SIGNAL, ident, _PAIR.pack(signo, group))
+
+    def send_attach(self, ident: int, path: str, is_file: bool, fd: int) -> None:
+        """Attach a detached mount in the live pod."""
+        self._send(ATTACH, ident, _str(path) + _U64.pack(is_file), (fd,))
+
+    def send_detach(self, ident: int, path: str) -> None:
+        """Detach the topmost mount at ``path``; what is open there stays open."""
+        self._send(DETACH, ident, _str(path))
+
+    def send_hostname(self, ident: int, name: str) -> None:
+        """Change the pod's host name."""
+        self._send(HOSTNAME, ident, _str(name))
+
+    def receive(self) -> Message | None:
+        """The next message; None at the end of the pod. Raises BlockingIOError: none is there."""
+        return self._receive(socket.MSG_DONTWAIT)
+
+    # -- datagrams
+
+    def _send(self, kind: int, ident: int, payload: bytes = b"", fds: Sequence[int] = ()) -> None:
+        ancillary = []
+        if fds:
+            packed = struct.pack(f"{len(fds)}i", *fds)
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
+        try:
+            self._socket.sendmsg(
+                [_HEADER.pack(kind, ident) + payload], ancillary, socket.MSG_NOSIGNAL
+            )
+        except (BrokenPipeError, ConnectionResetError):
+            # the end shows in receive(), with what init had to say before it
+            pass
+
+    def _receive(self, flags: int) -> Message | None:
+        room = socket.CMSG_SPACE(4 * _MESSAGE_FDS) + socket.CMSG_SPACE(_UCRED.size)
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(
+                _MESSAGE_BYTES, room, flags | socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            return None
+        fds: tuple[int, ...] = ()
+        pid = 0
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds = struct.unpack(f"{len(content) // 4}i", content)
+            elif level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                pid = _UCRED.unpack(content)[0]
+        return decode(data, fds, pid) if data else None

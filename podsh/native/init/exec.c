@@ -1,0 +1,206 @@
+#include "exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "kernel.h"
+#include "util.h"
+
+#define STATUS_FD 3
+#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
+
+/* Session, controlling terminal, descriptors 0-2, nothing above but the status pipe (at 3). */
+static int take_terminal(const struct program *program, const int stdio[3], int master,
+                         int status)
+{
+	if (setsid() < 0)
+		return fail("setsid", NULL);
+	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		return fail("TIOCGPTPEER", "/dev/pts");
+	if (ioctl(slave, TIOCSCTTY, 0) < 0)
+		return fail("TIOCSCTTY", "/dev/pts");
+
+	/* first out of the way of the numbers that are to be filled */
+	int from[4];
+	for (int i = 0; i < 4; i++) {
+		int source = i == 3 ? status : stdio[i] < 0 ? slave : stdio[i];
+		if (i < 3 && program->flags & (NULL_STDIN << i)) {
+			source = open("/dev/null", O_RDWR | O_CLOEXEC);
+			if (source < 0)
+				return fail("open", "/dev/null");
+		}
+		from[i] = fcntl(source, F_DUPFD_CLOEXEC, STATUS_FD + 1);
+		if (from[i] < 0)
+			return fail("dup", NULL);
+	}
+	for (int i = 0; i < 3; i++) {
+		if (dup2(from[i], i) < 0)
+			return fail("dup2", NULL);
+	}
+	if (dup3(from[3], STATUS_FD, O_CLOEXEC) < 0)
+		return fail("dup3", NULL);
+	if (sys_close_range(STATUS_FD + 1, ~0u) < 0)
+		return fail("close_range", NULL);
+	return 0;
+}
+
+static int set_limits(const struct program *program)
+{
+	for (uint64_t i = 0; i < program->limit_count; i++) {
+		const struct limit *wanted = &program->limits[i];
+		struct rlimit limit = {.rlim_cur = wanted->soft, .rlim_max = wanted->hard}, old;
+		unsigned resource = (unsigned)wanted->resource;
+		if (setrlimit(resource, &limit) == 0)
+			continue;
+		/* the caller's own hard limit is lower: no pod gets more than its owner has */
+		if (errno != EPERM || getrlimit(resource, &old) < 0)
+			return fail("setrlimit", NULL);
+		if (limit.rlim_max > old.rlim_max)
+			limit.rlim_max = old.rlim_max;
+		if (limit.rlim_cur > limit.rlim_max)
+			limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(resource, &limit) < 0)
+			return fail("setrlimit", NULL);
+	}
+	return 0;
+}
+
+static int drop_capabilities(uint64_t keep)
+{
+	for (unsigned long cap = 0; cap < 64; cap++) {
+		if (keep >> cap & 1)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+			if (errno == EINVAL)
+				break; /* above the last that this kernel has */
+			return fail("prctl", "PR_CAPBSET_DROP");
+		}
+	}
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return fail("prctl", "PR_CAP_AMBIENT");
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t half = (uint32_t)(keep >> (32 * i));
+		data[i].effective = data[i].permitted = data[i].inheritable = half;
+	}
+	if (syscall(SYS_capset, &header, data) < 0)
+		return fail("capset", NULL);
+	return 0;
+}
+
+static int enter_directory(const struct program *program)
+{
+	const char *last = "";
+	for (const char **candidate = program->cwd; *candidate; candidate++) {
+		if (chdir(*candidate) == 0)
+			return 0;
+		last = *candidate;
+	}
+	if (program->cwd_must)
+		return fail("chdir", last);
+	if (chdir("/") < 0)
+		return fail("chdir", "/");
+	return 0;
+}
+
+static int load_filter(const struct program *program)
+{
+	if (!program->filter_length)
+		return 0;
+	const struct sock_fprog filter = {
+		.len = program->filter_length,
+		.filter = program->filter,
+	};
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0)
+		return fail("seccomp", NULL);
+	return 0;
+}
+
+/* execvpe(3) with the PATH of the program's own environment; returns only if it fails. */
+static int execute(const struct program *program)
+{
+	const char *file = program->argv[0];
+	const char *path = DEFAULT_PATH;
+	char full[PATH_LIMIT + 256];
+	char **argv = (char **)program->argv;
+	char **env = (char **)program->env;
+
+	for (const char **entry = program->env; *entry; entry++) {
+		if (!strncmp(*entry, "PATH=", 5))
+			path = *entry + 5;
+	}
+	if (program->name[0])
+		argv[0] = (char *)program->name;
+	if (strchr(file, '/')) {
+		execve(file, argv, env);
+		return fail("execve", file);
+	}
+	if (!file[0])
+		return fail_with(ENOENT, "execve", file);
+	int error = ENOENT;
+	for (;;) {
+		size_t length = strcspn(path, ":");
+		int used = snprintf(full, sizeof full, "%.*s%s%s", (int)length, path,
+		                    length ? "/" : "", file);
+		if (used > 0 && (size_t)used < sizeof full) {
+			execve(full, argv, env);
+			if (errno == EACCES)
+				error = EACCES;
+			else if (errno != ENOENT && errno != ENOTDIR)
+				return fail("execve", file);
+		}
+		if (!path[length])
+			return fail_with(error, "execve", file);
+		path += length + 1;
+	}
+}
+
+static int become(const struct program *program, const int stdio[3], int master, int *status)
+{
+	sigset_t none;
+	if (take_terminal(program, stdio, master, *status) < 0)
+		return -1;
+	*status = STATUS_FD;
+	/* dispositions are the default since PID 1 began */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (set_limits(program) < 0)
+		return -1;
+	umask((mode_t)program->umask);
+	if (drop_capabilities(program->keep_caps) < 0)
+		return -1;
+	if (program->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail("prctl", "PR_SET_NO_NEW_PRIVS");
+	/* still not dumpable, as PID 1 is not: no other program of the pod may trace this one
+	 * before the filter is in place. The exec makes it dumpable. */
+	if (enter_directory(program) < 0)
+		return -1;
+	if (load_filter(program) < 0)
+		return -1;
+	return execute(program);
+}
+
+void program_become(uint32_t id, const struct program *program, const int stdio[3], int master,
+                    int status)
+{
+	struct reply_buffer reply;
+	fail_clear();
+	become(program, stdio, master, &status);
+	/* one write of at most PIPE_BUF is whole */
+	failure.path[PATH_LIMIT / 2] = '\0';
+	put_failure(&reply, id);
+	ssize_t written = write(status, reply.bytes, reply.used);
+	_exit(written < 0 ? 125 : 126);
+}

@@ -1,0 +1,12 @@
+/* From a child of PID 1 to the program. */
+#ifndef PODSH_EXEC_H
+#define PODSH_EXEC_H
+
+#include "plan.h"
+
+/* In the child: session, terminal, limits, credentials, filter, exec. What fails is written to
+ * status as the message FAILED. stdio: -1 for the terminal. */
+_Noreturn void program_become(uint32_t id, const struct program *program, const int stdio[3],
+                              int master, int status);
+
+#endif

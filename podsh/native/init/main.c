@@ -1,0 +1,35 @@
+/* podsh-init: the one program of podsh that makes namespaces. See podsh/jail/orders.py. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "enter.h"
+#include "jail.h"
+
+static int fd_of(const char *text)
+{
+	char *end;
+	errno = 0;
+	long number = strtol(text, &end, 10);
+	return errno || end == text || *end || number < 0 || number > 1 << 20 ? -1 : (int)number;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 5 && !strcmp(argv[1], "enter") && !strcmp(argv[3], "--") && fd_of(argv[2]) > 2)
+		enter(fd_of(argv[2]), argv + 4);
+	if (argc == 3 && !strcmp(argv[1], "jail") && fd_of(argv[2]) >= 0)
+		jail(fd_of(argv[2]), argv);
+#ifdef PODSH_CHECKS
+	if (argc == 3 && !strcmp(argv[1], "check"))
+		return check(argv[2]);
+#endif
+	fputs("podsh-init: part of podsh, not to be run by hand\n"
+	      "usage: podsh-init enter TEMPLATE_FD -- PROGRAM ARGUMENT...\n"
+	      "       podsh-init jail CONTROL_FD\n",
+	      stderr);
+	return 2;
+}

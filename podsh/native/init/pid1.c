@@ -1,0 +1,248 @@
+#include "pid1.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "mounts.h"
+#include "program.h"
+#include "util.h"
+
+/* Descriptors that are open besides the mounts while a plan is carried out. */
+#define SPARE_FDS 64
+
+struct pod {
+	int control, signals;
+	struct tree tree;
+	struct mounts mounts;
+	struct programs programs;
+	struct pollfd *polled;
+	unsigned polled_room;
+	struct rlimit files; /* as given, to be restored */
+};
+
+static void take_mounts(struct pod *pod, struct message *order)
+{
+	uint64_t first = take_u64(&order->payload);
+	if (!taken_whole(&order->payload) || first > pod->mounts.count ||
+	    order->fd_count > pod->mounts.count - first)
+		die_malformed("FDS");
+	for (unsigned i = 0; i < order->fd_count; i++)
+		pod->mounts.fds[first + i] = message_fd(order, i);
+	send_ack(pod->control, order->id);
+}
+
+/* Everything up to READY. -1 after fail(). */
+static int build(struct pod *pod, struct plan *plan)
+{
+	struct op op;
+	while (plan_next(plan, &op)) {
+		if (carry_out(&pod->tree, &op, &pod->mounts) < 0) {
+			failure.op = plan->next - 1;
+			return -1;
+		}
+	}
+	if (!plan_whole(plan))
+		die_malformed("plan");
+	if (seal(&pod->tree) < 0)
+		return -1;
+	for (unsigned i = 0; i < pod->mounts.count; i++) {
+		if (pod->mounts.fds[i] >= 0)
+			close(pod->mounts.fds[i]);
+	}
+	free(pod->mounts.fds);
+	pod->mounts = (struct mounts){0};
+	return 0;
+}
+
+/* Many binds come as many descriptors; the pod's programs are not to inherit the room. */
+static void make_room(struct pod *pod)
+{
+	getrlimit(RLIMIT_NOFILE, &pod->files);
+	const rlim_t wanted = (rlim_t)pod->mounts.count + SPARE_FDS;
+	if (pod->files.rlim_cur >= wanted)
+		return;
+	const struct rlimit raised = {
+		.rlim_cur = wanted < pod->files.rlim_max ? wanted : pod->files.rlim_max,
+		.rlim_max = pod->files.rlim_max,
+	};
+	setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+/* FDS until BUILD. */
+static void prepare(struct pod *pod, unsigned char *bytes, size_t length, unsigned mount_count)
+{
+	struct plan plan;
+	if (!plan_open(&plan, bytes, length))
+		die_malformed("not a plan");
+	pod->mounts.count = mount_count;
+	pod->mounts.fds = allocate(mount_count, sizeof *pod->mounts.fds);
+	memset(pod->mounts.fds, 0xff, mount_count * sizeof *pod->mounts.fds);
+	make_room(pod);
+	for (;;) {
+		struct message order;
+		if (!receive(pod->control, &order))
+			_exit(0);
+		if (order.kind == FDS) {
+			take_mounts(pod, &order);
+			continue;
+		}
+		if (order.kind != BUILD || order.fd_count || !taken_whole(&order.payload))
+			die_malformed("neither FDS nor BUILD");
+		fail_clear();
+		if (build(pod, &plan) < 0) {
+			send_failure(pod->control, order.id);
+			_exit(125);
+		}
+		free(bytes);
+		setrlimit(RLIMIT_NOFILE, &pod->files);
+		struct reply_buffer reply;
+		put_header(&reply, READY, order.id);
+		send_reply(pod->control, &reply, -1, 0);
+		return;
+	}
+}
+
+static int order_attach(struct pod *pod, struct message *order)
+{
+	const char *path = take_str(&order->payload, PATH_LIMIT - 1);
+	uint64_t flags = take_u64(&order->payload);
+	if (!taken_whole(&order->payload) || !path_canonical(path) || flags > 1)
+		die_malformed("ATTACH");
+	OWNED_FD mount = message_fd(order, 0);
+	return attach(&pod->tree, mount, path, flags & 1);
+}
+
+static int order_detach(struct pod *pod, struct message *order)
+{
+	const char *path = take_str(&order->payload, PATH_LIMIT - 1);
+	if (!taken_whole(&order->payload) || !path_canonical(path))
+		die_malformed("DETACH");
+	return detach(&pod->tree, path);
+}
+
+static int order_hostname(struct message *order)
+{
+	const char *name = take_str(&order->payload, 64);
+	if (!taken_whole(&order->payload))
+		die_malformed("HOSTNAME");
+	return sethostname(name, strlen(name)) < 0 ? fail("sethostname", name) : 0;
+}
+
+static int order_signal(struct pod *pod, struct message *order)
+{
+	uint64_t number = take_u64(&order->payload);
+	uint64_t group = take_u64(&order->payload);
+	if (!taken_whole(&order->payload) || number > 64 || group > 2)
+		die_malformed("SIGNAL");
+	return program_signal(&pod->programs, &pod->tree, order->id, (int)number, group);
+}
+
+static void obey(struct pod *pod)
+{
+	struct message order;
+	if (!receive(pod->control, &order))
+		_exit(0); /* the kernel ends the rest of the pod */
+	fail_clear();
+	int done;
+	switch (order.kind) {
+	case RUN:
+		done = program_start(&pod->programs, &pod->tree, &order);
+		break;
+	case SIGNAL:
+		done = order_signal(pod, &order);
+		break;
+	case ATTACH:
+		done = order_attach(pod, &order);
+		break;
+	case HOSTNAME:
+		done = order_hostname(&order);
+		break;
+	case DETACH_MOUNT:
+		done = order_detach(pod, &order);
+		break;
+	default:
+		die_malformed("unknown kind");
+	}
+	if (done < 0)
+		send_failure(pod->control, order.id);
+	else if (order.kind != RUN)
+		send_ack(pod->control, order.id);
+	message_close(&order);
+}
+
+static void reap(struct pod *pod)
+{
+	struct signalfd_siginfo pending;
+	if (read(pod->signals, &pending, sizeof pending) < 0)
+		return;
+	int status;
+	pid_t pid;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		program_gone(&pod->programs, pid, status);
+	/* all that lives in the pod descends from us: no children, nobody else */
+	programs_report(&pod->programs, pod->control, pid == 0);
+}
+
+/* The control socket, the children, and the programs that have not said whether they started. */
+static unsigned gather(struct pod *pod)
+{
+	if (pod->polled_room < pod->programs.count + 2) {
+		pod->polled_room = pod->programs.room + 2;
+		free(pod->polled);
+		pod->polled = allocate(pod->polled_room, sizeof *pod->polled);
+	}
+	pod->polled[0] = (struct pollfd){.fd = pod->control, .events = POLLIN};
+	pod->polled[1] = (struct pollfd){.fd = pod->signals, .events = POLLIN};
+	unsigned count = 2;
+	for (unsigned i = 0; i < pod->programs.count; i++) {
+		/* a negative descriptor is passed over */
+		pod->polled[count++] =
+			(struct pollfd){.fd = pod->programs.list[i].status, .events = POLLIN};
+	}
+	return count;
+}
+
+static _Noreturn void serve(struct pod *pod)
+{
+	for (;;) {
+		unsigned count = gather(pod);
+		if (poll(pod->polled, count, -1) < 0)
+			continue;
+		for (unsigned i = 2; i < count; i++) {
+			if (pod->polled[i].revents)
+				program_settle(&pod->programs.list[i - 2], pod->control);
+		}
+		if (pod->polled[1].revents)
+			reap(pod);
+		if (pod->polled[0].revents)
+			obey(pod);
+	}
+}
+
+void pid1(int control, unsigned char *plan, size_t plan_bytes, unsigned mount_count)
+{
+	sigset_t children;
+	struct pod pod = {
+		.control = control,
+		.tree = {.root = -1, .writable = -1, .devpts = -1, .proc = -1},
+	};
+	sigemptyset(&children);
+	sigaddset(&children, SIGCHLD);
+	pod.signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (pod.signals < 0) {
+		fail("signalfd", NULL);
+		send_failure(control, 0);
+		_exit(125);
+	}
+	prepare(&pod, plan, plan_bytes, mount_count);
+	serve(&pod);
+}

@@ -1,0 +1,190 @@
+#include "program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "exec.h"
+#include "kernel.h"
+#include "util.h"
+
+/* A terminal of the pod's own devpts, of that size, unlocked; the master's descriptor. */
+static int open_terminal(const struct tree *tree, const struct program *program)
+{
+	if (tree->devpts < 0)
+		return fail_with(ENODEV, "openpty", "/dev/pts/ptmx");
+	OWNED_FD master = openat(tree->devpts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (master < 0)
+		return fail("openpty", "/dev/pts/ptmx");
+	const int locked = 0;
+	const struct winsize size = {
+		.ws_row = (unsigned short)program->rows,
+		.ws_col = (unsigned short)program->cols,
+	};
+	if (ioctl(master, TIOCSPTLCK, &locked) < 0 || ioctl(master, TIOCSWINSZ, &size) < 0)
+		return fail("ioctl", "/dev/pts/ptmx");
+	return take_fd(&master);
+}
+
+static struct running *add(struct programs *programs)
+{
+	if (programs->count == programs->room) {
+		unsigned room = programs->room ? programs->room * 2 : 8;
+		struct running *list = reallocarray(programs->list, room, sizeof *list);
+		if (!list)
+			die_malformed("out of memory");
+		programs->list = list;
+		programs->room = room;
+	}
+	return &programs->list[programs->count++];
+}
+
+static struct running *find(const struct programs *programs, uint32_t id)
+{
+	for (unsigned i = 0; i < programs->count; i++) {
+		if (programs->list[i].id == id && !programs->list[i].failed)
+			return &programs->list[i];
+	}
+	return NULL;
+}
+
+int program_start(struct programs *programs, const struct tree *tree, struct message *order)
+{
+	OWNED_FD memfd = message_fd(order, 0);
+	size_t length;
+	OWNED unsigned char *bytes = read_file(memfd, &length);
+	if (!bytes)
+		return -1;
+	__attribute__((cleanup(program_free))) struct program program;
+	if (!program_parse(&program, bytes, length))
+		die_malformed("program");
+	if (find(programs, order->id))
+		die_malformed("a program's id is in use");
+
+	int stdio[3];
+	unsigned next = 1;
+	for (unsigned i = 0; i < 3; i++) {
+		stdio[i] = -1;
+		if (program.flags & (HAS_STDIN << i)) {
+			if (next >= order->fd_count)
+				die_malformed("a descriptor is missing");
+			stdio[i] = order->fds[next++]; /* stays the message's */
+		}
+	}
+
+	OWNED_FD master = open_terminal(tree, &program);
+	if (master < 0)
+		return -1;
+	int pipe_fds[2];
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return fail("pipe2", NULL);
+	OWNED_FD status = pipe_fds[0];
+	OWNED_FD status_write = pipe_fds[1];
+	pid_t pid = fork();
+	if (pid < 0)
+		return fail("fork", NULL);
+	if (pid == 0)
+		program_become(order->id, &program, stdio, master, status_write);
+	*add(programs) = (struct running){
+		.id = order->id,
+		.pid = pid,
+		.status = take_fd(&status),
+		.master = take_fd(&master),
+	};
+	return 0;
+}
+
+void program_settle(struct running *program, int control)
+{
+	struct reply_buffer reply;
+	ssize_t got;
+	do
+		got = read(program->status, reply.bytes, sizeof reply.bytes);
+	while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		/* FAILED, written by the child as it is to be sent; forgotten when it is reaped */
+		reply.used = (size_t)got;
+		send_reply(control, &reply, -1, 0);
+		program->failed = true;
+	} else {
+		put_header(&reply, STARTED, program->id);
+		send_reply(control, &reply, program->master, program->pid);
+	}
+	close(program->status);
+	close(program->master);
+	program->status = program->master = -1;
+}
+
+void program_gone(struct programs *programs, pid_t pid, int wait_status)
+{
+	for (unsigned i = 0; i < programs->count; i++) {
+		struct running *program = &programs->list[i];
+		if (program->pid == pid && !program->gone) {
+			program->gone = true;
+			program->exit_status = wait_status;
+		}
+	}
+}
+
+void programs_report(struct programs *programs, int control, bool others)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < programs->count; i++) {
+		struct running *program = &programs->list[i];
+		if (!program->gone) {
+			programs->list[kept++] = *program;
+			continue;
+		}
+		if (program->status >= 0)
+			program_settle(program, control);
+		if (program->failed)
+			continue;
+		struct reply_buffer reply;
+		put_header(&reply, EXITED, program->id);
+		put_u64(&reply, (uint32_t)program->exit_status);
+		put_u64(&reply, others);
+		send_reply(control, &reply, -1, 0);
+	}
+	programs->count = kept;
+}
+
+/* The foreground process group of a process's terminal: field 8 of /proc/PID/stat. */
+static pid_t foreground(const struct tree *tree, pid_t pid)
+{
+	char path[32], line[512];
+	snprintf(path, sizeof path, "%d/stat", pid);
+	OWNED_FD fd = openat(tree->proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ssize_t got = read(fd, line, sizeof line - 1);
+	if (got <= 0)
+		return -1;
+	line[got] = '\0';
+	/* the second field is in parentheses, which it may contain itself */
+	const char *rest = strrchr(line, ')');
+	int group;
+	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %d", &group) != 1)
+		return -1;
+	return group;
+}
+
+int program_signal(const struct programs *programs, const struct tree *tree, uint32_t id,
+                   int signal_number, uint64_t group)
+{
+	if (group == 2)
+		return kill(-1, signal_number) < 0 ? fail("kill", NULL) : 0;
+	const struct running *program = find(programs, id);
+	if (!program)
+		return fail_with(ESRCH, "kill", NULL);
+	if (group == 0)
+		return kill(program->pid, signal_number) < 0 ? fail("kill", NULL) : 0;
+	pid_t front = foreground(tree, program->pid);
+	if (front > 1 && kill(-front, signal_number) == 0)
+		return 0;
+	/* it leads its session, and so the group of its own id */
+	return kill(-program->pid, signal_number) < 0 ? fail("kill", NULL) : 0;
+}

@@ -1,0 +1,38 @@
+/* Programs of the pod: started on order, watched until they are gone. */
+#ifndef PODSH_PROGRAM_H
+#define PODSH_PROGRAM_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tree.h"
+#include "wire.h"
+
+struct running {
+	uint32_t id;
+	pid_t pid;
+	int status; /* read end of the pipe that closes at exec, or -1: started */
+	int master; /* the terminal's, until it is sent */
+	bool failed; /* it never became the program, and FAILED was sent */
+	bool gone;
+	int exit_status;
+};
+
+struct programs {
+	unsigned count, room;
+	struct running *list;
+};
+
+/* The order RUN: forks. -1 after fail(). */
+int program_start(struct programs *programs, const struct tree *tree, struct message *order);
+/* A program's status pipe is readable: STARTED or FAILED goes to the monitor. */
+void program_settle(struct running *program, int control);
+/* A child was reaped. */
+void program_gone(struct programs *programs, pid_t pid, int wait_status);
+/* Sends EXITED for those that are gone and forgets them. */
+void programs_report(struct programs *programs, int control, bool others);
+/* The order SIGNAL. -1 after fail(). */
+int program_signal(const struct programs *programs, const struct tree *tree, uint32_t id,
+                   int signal_number, uint64_t group);
+
+#endif
