@@ -9,28 +9,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from podsh.portal.client import Client
+    from podsh.console.attach import Attachment
+    from podsh.portal.client import Channel, Client
 
 
 class Context:
     """One surface (``shell``, ``script`` or ``console``) on which commands run.
 
     variables: ``$NAME`` of scripts and the console. place: ``file:line`` of the script's command
-    being run. leave: set by ``quit``. color: whether signs may be coloured.
+    being run. depth: of ``source``. leave: set by ``quit``.
+    last_pod: the one C-] goes to. color: whether signs may be coloured.
     """
 
     def __init__(self, mode: str = "shell") -> None:
         self.mode = mode
         self.variables: dict[str, str] = {}
         self.place = ""
+        self.depth = 0
         self.leave = False
         self.last_pod: str | None = None
+        # a program by exec that C-] left: (its pod, its connection)
+        self.held: tuple[str, Attachment] | None = None
         self.color = (
             sys.stdout.isatty()
             and not os.environ.get("NO_COLOR")
             and os.environ.get("TERM", "dumb") != "dumb"
         )
         self._client: Client | None = None
+        self._waiting: Channel | None = None
 
     def portal(self) -> Client:
         """The connection to the portal, which is started if none is running."""
@@ -48,10 +54,15 @@ class Context:
             self._client = connect_running()
         return self._client
 
+    def waits_on(self, channel: Channel | None) -> None:
+        """The connection that the handler is going to wait on, where it is not the portal's."""
+        self._waiting = channel
+
     def interrupt(self) -> None:
         """Break off what the handler is waiting for; called from another thread."""
-        if self._client is not None:
-            self._client.interrupt()
+        for channel in (self._waiting, self._client):
+            if channel is not None:
+                channel.interrupt()
 
     def close(self) -> None:
         """Give the connection back."""
@@ -66,6 +77,10 @@ class Context:
     def err(self, line: str) -> None:
         """One line to standard error."""
         sys.stderr.write(line + "\n")
+
+    def flush(self) -> None:
+        """Let the lines be seen now (a pipe buffers them)."""
+        sys.stdout.flush()
 
     def emit(self, fields: dict[str, Any]) -> None:
         """One JSON object on a line, flushed; ``v`` is added."""

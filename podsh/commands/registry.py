@@ -240,6 +240,12 @@ COMMANDS: tuple[Command, ...] = (
                 choices=("lines", "values", "zsh"),
                 help="lines: value, tab, help; values; zsh: value:help",
             ),
+            Option(
+                "--stub",
+                value="SHELL",
+                choices=("bash", "zsh", "fish"),
+                help="print the completion of that shell, to be sourced",
+            ),
         ),
         rest="WORDS",
         rest_optional=True,

@@ -139,6 +139,10 @@ class Command:
         return " ".join(parts)
 
 
+class HelpWanted(Exception):
+    """``--help`` or ``-h`` among a command's own options."""
+
+
 class Args:
     """A parsed command line; keys as ``Option`` and ``Word`` say, program words in ``rest``."""
 
@@ -175,7 +179,10 @@ def near(word: str, known: Sequence[str]) -> str:
 
 
 def parse(command: Command, words: Sequence[str]) -> Args:
-    """Parse the words after the command's name. Raises UsageError (place: the command)."""
+    """Parse the words after the command's name.
+
+    Raises UsageError (place: the command), HelpWanted.
+    """
     return _Parser(command).parse(words)
 
 
@@ -223,6 +230,8 @@ class _Parser:
         name, equals, value = word.partition("=")
         option = self.command.option(name)
         if option is None:
+            if name == "--help":
+                raise HelpWanted
             known = [n for o in self.command.options for n in o.names if n.startswith("--")]
             raise self.fail(f"unrecognized arguments: {name}", near(name, known))
         if not option.value and equals:
@@ -236,6 +245,8 @@ class _Parser:
             option = self.command.option(name)
             at += 1
             if option is None:
+                if name == "-h":
+                    raise HelpWanted
                 raise self.fail(f"unrecognized arguments: {name}")
             glued: str | None = None
             if option.value and at < len(word):

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any
 
 from podsh.errors import UntrustedInput
+
+TYPE_CHECKING = False  # `import typing` costs milliseconds on every command
+if TYPE_CHECKING:
+    from typing import Any
 
 JSON = 0
 DATA = 1

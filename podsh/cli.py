@@ -1,0 +1,138 @@
+"""argv -> one command, the console, or a script; the only place that knows exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from podsh.console.render import show_lines
+from podsh.errors import (
+    Disconnected,
+    KernelLacks,
+    LaunchFailed,
+    NotExecutable,
+    NotFound,
+    PodshError,
+    TimedOut,
+    UntrustedInput,
+    UsageError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FAILED, USAGE, WAIT_TIMED_OUT, PODSH_ITSELF, NOT_EXECUTABLE, NOT_FOUND = 1, 2, 124, 125, 126, 127
+INTERRUPTED = 130
+
+USAGE_TEXT = """\
+podsh                 open the console
+podsh CMD …           run one command: podsh help
+podsh -c COMMANDS     run commands, one a line
+podsh -f FILE         run the commands of FILE (-: standard input)
+podsh --version"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run podsh; the exit code. What is printed of errors goes to standard error."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _main(words)
+        finally:
+            sys.stdout.flush()
+    except PodshError as exc:
+        _complain(f"podsh: {exc}")
+        return code_of(exc)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has had enough; Python would complain again at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + 13
+    except OSError as exc:
+        _complain(f"podsh: {exc}")
+        return PODSH_ITSELF
+
+
+def code_of(error: PodshError) -> int:
+    """The exit code that stands for an error (ux.md)."""
+    if isinstance(error, UsageError):
+        return USAGE
+    if isinstance(error, TimedOut):
+        return WAIT_TIMED_OUT
+    if isinstance(error, NotFound):
+        return NOT_FOUND
+    if isinstance(error, NotExecutable):
+        return NOT_EXECUTABLE
+    if isinstance(error, (LaunchFailed, KernelLacks, Disconnected, UntrustedInput)):
+        return PODSH_ITSELF
+    return FAILED
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(show_lines(text) + "\n")
+    except OSError:
+        pass  # nobody to hear it
+
+
+def _main(words: list[str]) -> int:
+    from podsh.commands.context import Context
+
+    first = words[0] if words else ""
+    if first in ("--help", "-h"):
+        print(USAGE_TEXT)
+        return 0
+    if first == "--version":
+        from podsh.wire.messages import VERSION
+
+        print(f"podsh {VERSION}")
+        return 0
+    if first in ("-c", "-f"):
+        if len(words) != 2:
+            what = "the commands" if first == "-c" else "a file"
+            raise UsageError(f"{first} takes {what}, and nothing else", hint="see: podsh --help")
+        return _script(first, words[1])
+    if first.startswith("-"):
+        raise UsageError(f"unrecognized arguments: {first}", hint="see: podsh --help")
+    if words:
+        from podsh.commands.dispatch import execute
+
+        context = Context("shell")
+        try:
+            return execute(words, context)
+        finally:
+            context.close()
+    if sys.stdin is not None and sys.stdin.isatty():
+        from podsh.console.app import open_console
+
+        return open_console(Context("console"))
+    return _script("-f", "-")
+
+
+def _script(option: str, what: str) -> int:
+    from podsh.commands.context import Context
+    from podsh.commands.script import ScriptStopped, read_script, run_script
+
+    context = Context("script")
+    try:
+        if option == "-c":
+            lines, name = what.splitlines(), "-c"
+        else:
+            lines, name = read_script(what), what
+        if what == "-" and option == "-f":
+            _spend_standard_input()
+        return run_script(lines, name, context)
+    except ScriptStopped as exc:
+        _complain(str(exc))
+        return code_of(exc.error)
+    finally:
+        context.close()
+
+
+def _spend_standard_input() -> None:
+    """The script was read from it: no program of the script gets it."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)

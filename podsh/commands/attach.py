@@ -1,0 +1,258 @@
+"""attach, exec, logs: a pod's programs on this terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from podsh.console.render import plain_lines, show, signal_name
+from podsh.errors import Disconnected, PodshError, UsageError
+from podsh.wire import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from podsh.commands.context import Context
+    from podsh.commands.syntax import Args
+    from podsh.console.attach import Attachment, Outcome
+    from podsh.console.stdio import Streams
+    from podsh.console.terminal import Terminal
+    from podsh.portal.client import Channel
+
+# of a program that ended on the alternate screen, so much is shown again below it
+_TAIL_LINES = 15
+
+
+def attach(args: Args, context: Context) -> int:
+    """Put a pod on this terminal. Without a name: the last one, or the only one that lives."""
+    name = args.maybe("pod") or context.last_pod or _only_pod(context)
+    return attach_to(name, context)
+
+
+def _only_pod(context: Context) -> str:
+    pods = context.portal().call("ps")["pods"]
+    live = [str(pod["name"]) for pod in pods if pod.get("state") in messages.LIVE]
+    if len(live) == 1:
+        return live[0]
+    if not live:
+        raise UsageError("no pod is running", place="attach", hint="try: run -- bash")
+    shown = ", ".join(show(name) for name in live[:8])
+    raise UsageError("which pod?", place="attach", hint=f"one of: {shown}")
+
+
+def attach_to(name: str, context: Context) -> int:
+    """The main program's terminal on this one, until it ends or C-] is typed."""
+    from podsh.console.attach import Attachment
+    from podsh.console.terminal import Terminal
+    from podsh.portal.client import monitor
+
+    if not (os.isatty(0) and os.isatty(1)):
+        raise UsageError("needs a terminal", place="attach", hint=f"logs -f {show(name)}")
+    pod = _live(name, context)
+    terminal = Terminal(1)
+    try:
+        channel = monitor(str(pod["socket"]), messages.ATTACH)
+        try:
+            rows, cols = terminal.size()
+            channel.send({"op": "attach", "rows": rows, "cols": cols, "replay": True})
+            attachment = Attachment(
+                channel,
+                terminal,
+                raw=True,
+                keys=True,
+                alternate=capable(),
+                forward=False,
+                name=show(name, 40),
+            )
+            context.last_pod = name
+            return conclude(attachment, context, name)
+        finally:
+            channel.close()
+    finally:
+        terminal.close()
+
+
+def _live(name: str, context: Context) -> dict[str, Any]:
+    """The portal's entry of a pod that has a monitor. Raises UsageError."""
+    pod: dict[str, Any] = context.portal().call("pod", name=name)
+    if pod.get("state") not in messages.LIVE or not pod.get("socket"):
+        from podsh.commands.pods import state_words
+
+        raise UsageError(
+            f"has ended ({state_words(pod)})", place=show(name), hint=f"see: logs {show(name)}"
+        )
+    return pod
+
+
+def capable() -> bool:
+    """Whether the terminal has an alternate screen and answers questions."""
+    return os.environ.get("TERM", "dumb") not in ("dumb", "")
+
+
+def exec_(args: Args, context: Context) -> int:
+    """One more program in a live pod; its exit code."""
+    from podsh.commands.run import environment
+    from podsh.console.stdio import Streams
+    from podsh.console.terminal import Terminal
+    from podsh.portal.client import monitor
+
+    name = args.text("pod")
+    env = environment(args.many("env"))
+    if "TERM" in os.environ:
+        env.setdefault("TERM", os.environ["TERM"])
+    streams = Streams()
+    terminal = Terminal(streams.terminal) if streams.terminal >= 0 else None
+    try:
+        pod = _live(name, context)
+        channel = monitor(str(pod["socket"]), messages.EXEC)
+        context.last_pod = name
+        message = {"op": "exec", "argv": args.rest, "env": env, "cwd": args.maybe("cwd")}
+        return drive(channel, message, streams, terminal, context, name)
+    finally:
+        streams.close()
+        if terminal is not None:
+            terminal.close()
+
+
+def drive(
+    channel: Channel,
+    message: dict[str, Any],
+    streams: Streams,
+    terminal: Terminal | None,
+    context: Context,
+    name: str,
+) -> int:
+    """Send ``message`` (start, exec) and see its program through; the exit code."""
+    from podsh.console.attach import run_streams
+
+    in_console = context.mode == "console"
+    try:
+        attachment = run_streams(
+            channel,
+            message,
+            streams,
+            terminal,
+            hold=message["op"] == "exec",
+            alternate=in_console and streams.raw and capable(),
+            name=show(name, 40),
+        )
+        code = conclude(attachment, context, name)
+    except BaseException:
+        channel.close()
+        raise
+    if context.held is None or context.held[1] is not attachment:
+        channel.close()
+    for relay in streams.relays:
+        error = getattr(relay, "error", None)
+        if error is not None:
+            raise PodshError(str(error.strerror), place=relay.name)  # type: ignore[union-attr]
+    return code
+
+
+def conclude(attachment: Attachment, context: Context, name: str) -> int:
+    """Run an attachment, and go on as its outcome asks; the exit code."""
+    from podsh.console import attach as engine
+
+    outcome = attachment.run()
+    if outcome.reason == engine.ATTENTION:
+        if attachment.hold:
+            context.held = (name, attachment)
+        if context.mode == "console":
+            return 0
+        return _console(context, name)
+    if context.held is not None and context.held[1] is attachment:
+        context.held = None
+    if outcome.reason == engine.TAKEN:
+        context.err(f"podsh: {show(name)} is now attached elsewhere")
+    elif outcome.reason == engine.LOST:
+        raise Disconnected("the pod's monitor is gone", place=show(name), hint="see: podsh ps")
+    elif outcome.reason == engine.EXIT and attachment.alternate:
+        _last_words(outcome, context, name)
+    return outcome.code
+
+
+def _last_words(outcome: Outcome, context: Context, name: str) -> None:
+    """The end of the output, as text, where the screen that it was on is gone."""
+    lines = plain_lines(outcome.tail)
+    for line in lines[-_TAIL_LINES:]:
+        context.out(f"{show(name, 24)} | {line}")
+    if context.mode != "console":  # there the event says so
+        how = f"killed by {signal_name(outcome.signal)}" if outcome.signal else ""
+        context.err(f"podsh: {show(name)}: {how or f'exit {outcome.code}'}")
+
+
+def _console(context: Context, name: str) -> int:
+    """C-] in a command of the shell: the console, on the same pod, until ``quit``."""
+    from podsh.console.app import open_console
+
+    context.last_pod = name
+    return open_console(context, entered=True)
+
+
+# ---------------------------------------------------------------- logs
+
+
+def logs(args: Args, context: Context) -> int:
+    """What a pod has written: raw into files and pipes, as text on a terminal."""
+    pod = context.portal().call("pod", name=args.text("pod"))
+    if pod.get("socket") and pod.get("state") in messages.LIVE:
+        chunks = _from_monitor(str(pod["socket"]), args.flag("follow"), context)
+    else:
+        chunks = _from_files(str(pod.get("state_dir") or ""))
+    if context.mode == "console" or sys.stdout.isatty():
+        _as_text(chunks, context)
+    else:
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+    return 0
+
+
+def _from_monitor(path: str, follow: bool, context: Context) -> Iterator[bytes]:
+    from podsh.errors import from_wire
+    from podsh.portal.client import monitor
+    from podsh.wire.framing import DATA
+
+    channel = monitor(path, messages.LOGS)
+    context.waits_on(channel)
+    try:
+        channel.send({"op": "logs", "follow": follow})
+        while True:
+            kind, frame = channel.receive()
+            if kind == DATA:
+                yield frame
+            elif "error" in frame:
+                raise from_wire(frame["error"])
+            elif frame.get("ev") in ("end", "exit"):
+                return
+    except Disconnected:
+        return  # the pod ended while we followed it
+    finally:
+        context.waits_on(None)
+        channel.close()
+
+
+def _from_files(directory: str) -> Iterator[bytes]:
+    """The log of a pod whose monitor is gone: the older half, then the newer."""
+    for name in ("log.1", "log"):
+        try:
+            with open(os.path.join(directory, name), "rb") as file:
+                while chunk := file.read(1 << 18):
+                    yield chunk
+        except FileNotFoundError:
+            continue
+
+
+def _as_text(chunks: Iterator[bytes], context: Context) -> None:
+    """Whole lines as they come, escape sequences taken out."""
+    rest = b""
+    for chunk in chunks:
+        whole, newline, rest = (rest + chunk).rpartition(b"\n")
+        if newline:
+            for line in plain_lines(whole + newline):
+                context.out(line)
+            context.flush()
+    for line in plain_lines(rest):
+        context.out(line)

@@ -1,0 +1,162 @@
+"""ps, wait, kill, rm, events: about pods as a whole."""
+
+from __future__ import annotations
+
+from podsh.console.render import age, event_line, show, show_argv, signal_name, table
+from podsh.errors import TimedOut, UsageError
+from podsh.wire import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from podsh.commands.context import Context
+    from podsh.commands.syntax import Args
+
+# after TERM a pod has so long to end by itself, then it is killed
+GRACE_S = 2.0
+KILL_S = 10.0
+_COMMAND_WIDTH = 48
+
+
+def ps(args: Args, context: Context) -> int:
+    """List pods: an aligned table, or an object a line."""
+    pods: list[dict[str, Any]] = context.portal().call("ps")["pods"]
+    if args.flag("json"):
+        for pod in pods:
+            context.emit(pod)
+        return 0
+    if not pods:
+        context.out("No pods. Try: run -- bash")
+        return 0
+    long = args.flag("long")
+    header = ["NAME", "STATE", "PID", "PROFILE", "AGE", "COMMAND"]
+    if long:
+        header[5:5] = ["ATTACHED", "WAITING", "STATE IN"]
+    for line in table(header, [_row(pod, long) for pod in pods]):
+        context.out(line)
+    return 0
+
+
+def _row(pod: Mapping[str, Any], long: bool) -> list[str]:
+    import time
+
+    started = pod.get("started")
+    row = [
+        show(str(pod.get("name", "?"))),
+        state_words(pod),
+        str(pod.get("pid") or "-"),
+        show(str(pod.get("profile") or "-")),
+        age(time.time() - started) if isinstance(started, (int, float)) else "-",
+        show_argv(map(str, pod.get("argv") or ()), 0 if long else _COMMAND_WIDTH),
+    ]
+    if long:
+        row[5:5] = [
+            "yes" if pod.get("attached") else "no",
+            str(pod.get("requests") or 0),
+            show(str(pod["state_dir"])) if pod.get("state_dir") else "-",
+        ]
+    return row
+
+
+def state_words(pod: Mapping[str, Any]) -> str:
+    """``running``, ``exit 2``, ``failed``."""
+    state, code = str(pod.get("state", "?")), pod.get("exit")
+    if state == messages.EXITED and isinstance(code, int):
+        return f"exit {code}"
+    return show(state)
+
+
+def wait(args: Args, context: Context) -> int:
+    """Wait for a pod's end; its exit code."""
+    limit = args.maybe("timeout")
+    seconds = _seconds(limit) if limit is not None else None
+    answer = context.portal().call("wait", name=args.text("pod"), timeout_s=seconds)
+    return int(answer["exit"])
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise UsageError(f"-t takes seconds, not {text!a}", place="wait")
+    return seconds
+
+
+def kill(args: Args, context: Context) -> int:
+    """Send a signal to each pod's program; without one, end the pods and wait for that."""
+    wanted = args.maybe("signal")
+    number = signal_number(wanted) if wanted is not None else None
+    portal = context.portal()
+    names = args.many("pod")
+    for name in names:
+        if number is not None:
+            portal.call("kill", name=name, signal=number)
+    if number is not None:
+        return 0
+    import signal
+
+    for name in names:
+        portal.call("kill", name=name, signal=int(signal.SIGTERM))
+    for name in names:
+        try:
+            portal.call("wait", name=name, timeout_s=GRACE_S)
+        except TimedOut:
+            portal.call("kill", name=name, signal=int(signal.SIGKILL))
+            portal.call("wait", name=name, timeout_s=KILL_S)
+    return 0
+
+
+def signal_number(text: str) -> int:
+    """15 for ``TERM``, ``SIGTERM``, ``term`` and ``15``. Raises UsageError."""
+    import signal
+
+    names = {member.name.removeprefix("SIG"): member.value for member in signal.Signals}
+    plain = text.upper().removeprefix("SIG")
+    if plain in names:
+        return names[plain]
+    if text.isascii() and text.isdigit() and int(text) in signal.valid_signals():
+        return int(text)
+    from podsh.commands.syntax import near
+
+    raise UsageError(
+        f"no such signal: {text!a}",
+        place="kill",
+        hint=near(plain, list(names)) or "as in: kill -s TERM",
+    )
+
+
+def signal_names() -> list[tuple[str, str]]:
+    """(name, number) of every signal that has a name, for completion."""
+    import signal
+
+    return [(signal_name(s), str(s)) for s in sorted(signal.Signals)]
+
+
+def rm(args: Args, context: Context) -> int:
+    """Forget ended pods and remove their state."""
+    portal = context.portal()
+    for name in args.many("pod"):
+        portal.call("rm", name=name)
+    return 0
+
+
+def events(args: Args, context: Context) -> int:
+    """Print what happened so far; with -f, also what happens from now on."""
+    pod = args.maybe("pod")
+    fields: dict[str, Any] = {"since": "start"}
+    if pod is not None:
+        fields["pods"] = [pod]
+    for event in context.portal().events(**fields):
+        if event.get("ev") == "live":
+            if not args.flag("follow"):
+                break
+        elif args.flag("json"):
+            context.emit(event)
+        elif line := event_line(event, color=context.color):
+            context.out(line)
+            context.flush()
+    return 0

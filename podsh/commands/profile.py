@@ -1,0 +1,230 @@
+"""profile list, show, check, new, edit: this user's profiles, read here without the portal."""
+
+from __future__ import annotations
+
+import os
+
+from podsh.console import render
+from podsh.errors import PodshError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from podsh.commands.context import Context
+    from podsh.commands.syntax import Args
+    from podsh.profiles import schema
+    from podsh.profiles.find import Library
+
+DEFAULT_EXTENDS = "base"
+
+
+def list_(args: Args, context: Context) -> int:
+    """The profiles found: a table, or an object a line."""
+    entries = _library().entries()
+    if args.flag("json"):
+        for entry in entries:
+            context.emit(entry._asdict())
+        return 0
+    rows = [
+        (
+            render.show(entry.name),
+            entry.origin,
+            render.show_text(f"broken: {entry.error}" if entry.error else entry.description),
+        )
+        for entry in entries
+    ]
+    for line in render.table(("NAME", "FROM", "DESCRIPTION"), rows):
+        context.out(line)
+    return 0
+
+
+def show(args: Args, context: Context) -> int:
+    """One profile with all it extends, where each line comes from."""
+    from podsh.profiles import report
+
+    profile = _library().load(_file_or_name(args.text("name")))
+    if args.flag("json"):
+        import dataclasses
+
+        context.emit(dataclasses.asdict(profile))
+        return 0
+    for row in report.rows(profile):
+        words = " ".join(
+            render.show_text(word) if row.key == "about" else render.show(word)
+            for word in row.values
+        )
+        where = f"  [{render.show_text(row.where)}]" if row.where else ""
+        context.out(f"{row.key:<18} {words}{where}")
+    for note in profile.notes:
+        context.out(f"{'note':<18} {render.show_text(note)}")
+    return 0
+
+
+def check(args: Args, context: Context) -> int:
+    """Look for mistakes; 1 if there are any."""
+    library = _library()
+    wrong = False
+    names = [_file_or_name(name) for name in args.many("name")]
+    for name in names or [entry.path for entry in library.entries()]:
+        try:
+            profile = library.load(name)
+        except PodshError as exc:
+            context.err(render.show_text(str(exc)))
+            wrong = True
+        else:
+            context.out(f"{render.show(name)}: ok")
+            _remarks(profile, context)
+    return 1 if wrong else 0
+
+
+def new(args: Args, context: Context) -> int:
+    """Write a profile from the options, or from what a pod has."""
+    from podsh.profiles import save, values
+    from podsh.profiles.words import Bad
+
+    library = _library()
+    name = args.text("name").removesuffix(".toml")
+    try:
+        values.name(name)
+    except Bad as bad:
+        raise UsageError(bad.cause, place="profile new", hint=bad.hint) from None
+    path = os.path.join(library.directories[0], f"{name}.toml")
+    if os.path.lexists(path):
+        raise UsageError("is there already", place=path, hint=f"podsh profile edit {name}")
+    pod = args.maybe("from")
+    fields = context.portal().call("from_pod", pod=pod) if pod is not None else {}
+    env = {str(key): str(value) for key, value in fields.get("env", {}).items()}
+    text = save.new_profile(
+        name,
+        _binds(args, fields),
+        [str(n) for n in fields.get("extends", ())] + args.many("extends") or [DEFAULT_EXTENDS],
+        args.maybe("description") or "",
+        home=library.ctx.home,
+        cmd=[str(word) for word in fields.get("cmd") or ()],
+        env=env,
+        net=fields.get("net"),
+    )
+    profile = library.check(path, text)
+    save.write(path, text, private=bool(env))
+    context.out(render.show(path))
+    _remarks(profile, context)
+    return 0
+
+
+def edit(args: Args, context: Context) -> int:
+    """Open a profile in $VISUAL or $EDITOR; what is saved is installed if it has no mistake."""
+    from podsh.profiles import read, save
+
+    library = _library()
+    path = library.path(_file_or_name(args.text("name")))
+    target = path
+    if os.path.dirname(path) in library.directories[1:]:
+        target = os.path.join(library.directories[0], os.path.basename(path))
+        context.out(f"your own copy of {render.show(path)}: {render.show(target)}")
+    text, stamp = read.read(path)
+    edited = _edited(library, target, text, context)
+    if edited is None:
+        context.out("nothing changed")
+        return 0
+    if read.stamp(path) != stamp or (target != path and os.path.lexists(target)):
+        raise UsageError("changed meanwhile", place=target, hint="edit it again")
+    save.write(target, edited, force=target == path)
+    context.out(render.show(target))
+    return 0
+
+
+def _edited(library: Library, target: str, text: str, context: Context) -> str | None:
+    """What the editor made of ``text`` and is valid; None if nothing.
+
+    On a terminal the person may go on until it is; elsewhere a mistake is an error.
+    """
+    import shutil
+    import sys
+    import tempfile
+
+    from podsh.profiles import read
+
+    directory = tempfile.mkdtemp(prefix="podsh-edit-")
+    try:
+        copy = os.path.join(directory, os.path.basename(target))
+        with open(copy, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        while True:
+            _run_editor(copy)
+            edited, _ = read.read(copy)
+            if edited == text:
+                return None
+            try:
+                _remarks(library.check(target, edited), context)
+                return edited
+            except UsageError as exc:
+                if not sys.stdin.isatty():
+                    raise
+                context.err(render.show_text(str(exc)))
+            if input("Enter: edit again, q: give up  ").strip():
+                return None
+    finally:
+        shutil.rmtree(directory)
+
+
+def _run_editor(path: str) -> None:
+    import shlex
+
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        argv = [*shlex.split(editor), path]
+        pid = os.posix_spawnp(argv[0], argv, os.environ)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        raise UsageError(f"{editor!a}: {reason}", place="profile edit", hint="set EDITOR") from None
+    _, status = os.waitpid(pid, 0)
+    if status:
+        code = os.waitstatus_to_exitcode(status)
+        raise UsageError(f"{editor!a} ended with {code}; nothing changed", place="profile edit")
+
+
+def _remarks(profile: schema.Profile, context: Context) -> None:
+    from podsh.plan import unenforced
+    from podsh.profiles import report
+
+    for remark in report.remarks(profile):
+        context.out(f"  {render.show_text(remark)}")
+    if names := unenforced(profile):
+        context.out(f"  not enforced by this version, a run refuses it: {', '.join(names)}")
+
+
+def _binds(args: Args, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The binds to write, one a path, the later given first served."""
+    from podsh.profiles.expand import absolute
+    from podsh.profiles.words import Bad
+
+    given = [(str(bind["path"]), bool(bind.get("write"))) for bind in fields.get("binds", ())]
+    given += [(path, False) for path in args.many("ro")]
+    given += [(path, True) for path in args.many("rw")]
+    found: dict[str, dict[str, Any]] = {}
+    for path, write in given:
+        try:
+            path = absolute(os.path.abspath(os.path.expanduser(path)))
+        except Bad as bad:
+            raise UsageError(bad.cause, place="profile new", hint=bad.hint) from None
+        found[path] = {"path": path} | ({"write": True} if write else {})
+    return list(found.values())
+
+
+def _library() -> Library:
+    from podsh import paths
+    from podsh.profiles.find import Library
+    from podsh.profiles.schema import Context
+
+    try:
+        cwd = os.getcwd()
+    except OSError:  # it was removed: profiles that use it say so
+        cwd = "/"
+    home = os.path.expanduser("~")
+    return Library(paths.config_dir(), Context(home, cwd, tuple(os.environ.items())))
+
+
+def _file_or_name(text: str) -> str:
+    """``~`` expanded (the shell does not everywhere)."""
+    return os.path.expanduser(text) if text.startswith("~/") else text

@@ -1,0 +1,150 @@
+"""run: a program in a new pod, in the foreground of this terminal or behind it."""
+
+from __future__ import annotations
+
+import os
+
+from podsh.console.render import show, show_lines
+from podsh.errors import PodshError, UsageError
+from podsh.wire import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from podsh.commands.context import Context
+    from podsh.commands.syntax import Args
+
+
+def run(args: Args, context: Context) -> int:
+    """Start a pod; the program's exit code, or 0 where it goes on without us."""
+    fields = request(args)
+    if args.flag("dry_run"):
+        for line in context.portal().call("plan", **fields)["lines"]:
+            context.out(show_lines(str(line)))
+        return 0
+    if args.flag("detach"):
+        context.out(show(_start(fields, context)))
+        return 0
+    if context.mode == "console":
+        from podsh.commands.attach import attach_to
+
+        return attach_to(_start(fields, context), context)
+    return _foreground(fields, context)
+
+
+def request(args: Args) -> dict[str, Any]:
+    """The fields of the portal's ``run`` and ``plan``, all paths absolute."""
+    cwd = _cwd()
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return {
+        "argv": args.rest,
+        "profiles": [_profile(name, cwd) for name in args.many("profile")],
+        "name": args.maybe("name"),
+        "detach": False,
+        "rm": args.flag("rm"),
+        "cwd": cwd,
+        "environ": dict(os.environ),
+        "umask": umask,
+        "ro": [os.path.join(cwd, _path(path)) for path in args.many("ro")],
+        "rw": [os.path.join(cwd, _path(path)) for path in args.many("rw")],
+        "net": args.maybe("net"),
+        "env": environment(args.many("env")),
+        "home_mode": args.maybe("home"),
+        "rows": 24,
+        "cols": 80,
+        "tty": False,
+    }
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError as exc:
+        raise UsageError(f"the current directory: {exc.strerror}", hint="cd elsewhere") from None
+
+
+def _path(path: str) -> str:
+    """``~`` expanded (the shell does not in ``--ro=~/x``)."""
+    return os.path.expanduser(path) if path.startswith("~") else path
+
+
+def _profile(name: str, cwd: str) -> str:
+    """A profile's name as it is; a file's made absolute, for the portal lives elsewhere."""
+    if "/" not in name:
+        return name
+    return os.path.normpath(os.path.join(cwd, _path(name)))
+
+
+def environment(items: list[str]) -> dict[str, str]:
+    """``K=V`` and ``K`` (the caller's value) as a mapping. Raises UsageError."""
+    found: dict[str, str] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not key:
+            raise UsageError(f"--env {item!a} has no name", place="run", hint="--env NAME=VALUE")
+        if not equals:
+            if key not in os.environ:
+                raise UsageError(
+                    f"--env {show(key)}: not set here", place="run", hint=f"--env {show(key)}=VALUE"
+                )
+            value = os.environ[key]
+        found[key] = value
+    return found
+
+
+def _start(fields: dict[str, Any], context: Context) -> str:
+    """Start a pod in the background; its name."""
+    from podsh.console.terminal import size_of
+
+    rows, cols = size_of(1)
+    answer = context.portal().call("run", **{**fields, "detach": True, "rows": rows, "cols": cols})
+    _notes(answer, context)
+    name = str(answer["name"])
+    context.last_pod = name
+    return name
+
+
+def _notes(answer: dict[str, Any], context: Context) -> None:
+    for note in answer.get("notes", ()):
+        context.err("podsh: " + show_lines(str(note)))
+
+
+def _foreground(fields: dict[str, Any], context: Context) -> int:
+    from podsh.commands.attach import drive
+    from podsh.console.stdio import Streams
+    from podsh.console.terminal import Terminal
+    from podsh.portal.client import monitor
+
+    streams = Streams()
+    terminal = None
+    try:
+        if streams.terminal >= 0:
+            terminal = Terminal(streams.terminal)
+            fields["tty"] = True
+            fields["rows"], fields["cols"] = terminal.size()
+        answer = context.portal().call("run", **fields)
+        name = str(answer["name"])
+        context.last_pod = name
+        _notes(answer, context)
+        try:
+            channel = monitor(answer["socket"], messages.ATTACH)
+        except BaseException:
+            _abandon(name, context)
+            raise
+        return drive(channel, {"op": "start"}, streams, terminal, context, name)
+    finally:
+        streams.close()
+        if terminal is not None:
+            terminal.close()
+
+
+def _abandon(name: str, context: Context) -> None:
+    """A pod whose program we could not start is not left behind."""
+    import signal
+
+    try:
+        context.portal().call("kill", name=name, signal=int(signal.SIGKILL))
+    except PodshError:
+        pass  # gone already

@@ -1,0 +1,350 @@
+"""The console: a prompt over the registry of commands, events above it as they happen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.input.typeahead import clear_typeahead
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.shortcuts import CompleteStyle
+
+from podsh import paths
+from podsh.commands import registry
+from podsh.commands.context import Context
+from podsh.commands.script import ScriptStopped, split
+from podsh.commands.syntax import HelpWanted, parse
+from podsh.console.completer import RegistryCompleter
+from podsh.console.feed import Feed
+from podsh.console.render import show, show_lines
+from podsh.errors import PodshError
+from podsh.wire import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prompt_toolkit.input import Input
+    from prompt_toolkit.key_binding import KeyPressEvent
+    from prompt_toolkit.output import Output
+
+PROMPT = "podsh> "
+# the result of a prompt that C-] ended; no line can be that
+_GO_BACK = "\x1d"
+_WELCOME = "Try:  run -- bash     C-] comes back here     help"
+_NAMES_SHOWN = 4
+
+
+def open_console(context: Context, *, entered: bool = False) -> int:
+    """Run the console until ``quit``; the exit code.
+
+    entered: by C-] from a pod of a shell's command (``context.last_pod``): ``quit`` then leaves
+    that pod running without a question.
+    """
+    own = Context("console")
+    own.variables, own.last_pod, own.held = context.variables, context.last_pod, context.held
+    context.held = None
+    try:
+        own.portal()
+        return Console(own, entered=entered).run()
+    finally:
+        if own.held is not None:
+            own.held[1].detach()
+        own.close()
+
+
+class History(FileHistory):
+    """The person's lines; one that begins with a blank is not kept."""
+
+    def store_string(self, string: str) -> None:
+        if not string[:1].isspace():
+            super().store_string(string)
+
+
+def history() -> History:
+    """The history in the state directory, for its owner alone."""
+    paths.own_dir(paths.state_dir())
+    path = os.path.join(paths.state_dir(), "history")
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    return History(path)
+
+
+def bindings(go_back: Callable[[KeyPressEvent], None]) -> KeyBindings:
+    """C-] on an empty line; eager, because it begins a chord in emacs mode."""
+    keys = KeyBindings()
+
+    @Condition
+    def empty() -> bool:
+        from prompt_toolkit.application import get_app
+
+        return not get_app().current_buffer.text
+
+    keys.add("c-]", filter=empty, eager=True)(go_back)
+    return keys
+
+
+def toolbar(pods: list[dict[str, Any]] | None, last_pod: str | None) -> str:
+    """`` 3 pods  2 waiting  C-] web ``"""
+    if pods is None:
+        return " no portal "
+    live = sum(pod.get("state") in messages.LIVE for pod in pods)
+    parts = [f"{live} pod{'' if live == 1 else 's'}"]
+    waiting = sum(int(pod.get("requests") or 0) for pod in pods)
+    if waiting:
+        parts.append(f"{waiting} waiting")
+    if last_pod is not None:
+        parts.append(f"C-] {show(last_pod, 24)}")
+    return f" {'  '.join(parts)} "
+
+
+class Console:
+    """One console on one terminal. input, output: for tests."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        entered: bool = False,
+        input: Input | None = None,
+        output: Output | None = None,
+    ) -> None:
+        self.context = context
+        self.entered = entered
+        self.accessible = bool(os.environ.get("ACCESSIBLE"))
+        self.feed = Feed(self._woken, color=context.color)
+        self.completer = RegistryCompleter(self)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pending = False
+        self._code = 0
+        self.session: PromptSession[str] = PromptSession(
+            PROMPT,
+            history=history(),
+            completer=self.completer,
+            complete_style=CompleteStyle.READLINE_LIKE,
+            complete_while_typing=False,
+            complete_in_thread=True,
+            key_bindings=bindings(lambda event: event.app.exit(result=_GO_BACK)),
+            bottom_toolbar=None if self.accessible else self._toolbar,
+            enable_suspend=True,
+            input=input,
+            output=output,
+        )
+
+    def _toolbar(self) -> str:
+        return toolbar(self.feed.pods, self.context.last_pod)
+
+    # -- events
+
+    def _woken(self) -> None:
+        """In the feed's thread: let the loop print. During an attach it does so afterwards."""
+        if self._loop is not None and not self._pending:
+            self._pending = True
+            try:
+                self._loop.call_soon_threadsafe(self._news)
+            except RuntimeError:
+                pass  # the console is closing
+
+    def _news(self) -> None:
+        self._pending = False
+        if not self.accessible:
+            self._print_events()
+            self.session.app.invalidate()
+
+    def _print_events(self) -> None:
+        lines = self.feed.take()
+        if lines:
+            print("\n".join(lines), flush=True)
+
+    # -- the loop
+
+    def run(self) -> int:
+        """Prompt and execute until the person leaves."""
+        return asyncio.run(self.main())
+
+    async def main(self) -> int:
+        self._loop = asyncio.get_running_loop()
+        self._greet()
+        self.feed.start()
+        try:
+            while True:
+                line = await self._ask()
+                if line is None or not await self._line(line):
+                    if await self._may_leave():
+                        return self._exit_code()
+                    self.context.leave = False
+        finally:
+            self._loop.remove_signal_handler(signal.SIGINT)
+            await asyncio.to_thread(self.feed.stop)
+            self.completer.close()
+
+    def _greet(self) -> None:
+        from podsh.commands.welcome import machine_line
+
+        pods = self.context.portal().call("ps")["pods"]
+        live = [str(pod["name"]) for pod in pods if pod.get("state") in messages.LIVE]
+        names = ", ".join(show(name) for name in live[:_NAMES_SHOWN])
+        more = f" and {len(live) - _NAMES_SHOWN} more" if len(live) > _NAMES_SHOWN else ""
+        there = f"Pods: {names}{more}." if live else "No pods."
+        self.context.out(f"{machine_line()} {there}")
+        if not live:
+            self.context.out(_WELCOME)
+        self.context.flush()
+
+    async def _ask(self) -> str | None:
+        """The next line; empty where C-c gave it up, None at the end of the input."""
+        assert self._loop is not None
+        self._print_events()
+        try:
+            with patch_stdout(raw=True):
+                line = await self.session.prompt_async()
+        except KeyboardInterrupt:
+            line = ""
+        except EOFError:
+            return None
+        finally:
+            # until a handler wants it, C-c is for nobody (it would end the loop)
+            self._loop.add_signal_handler(signal.SIGINT, lambda: None)
+        clear_typeahead(self.session.app.input)
+        return line
+
+    async def _line(self, line: str) -> bool:
+        """Execute a line; False where it says to leave. Errors are printed."""
+        try:
+            if line == _GO_BACK:
+                await self._go_back()
+            else:
+                await self._execute(line)
+        except (PodshError, ScriptStopped) as exc:
+            name = "" if isinstance(exc, ScriptStopped) else "podsh: "
+            self.context.err(show_lines(f"{name}{exc}"))
+        except OSError as exc:
+            self.context.err(show_lines(f"podsh: {exc}"))
+        except KeyboardInterrupt:
+            self.context.err("podsh: interrupted")
+        return not self.context.leave
+
+    async def _execute(self, line: str) -> None:
+        words = split(line, self.context.variables)
+        if not words:
+            return
+        command, rest = registry.find(words)
+        try:
+            args = parse(command, rest)
+        except HelpWanted:
+            from podsh.commands.shell import help_text
+
+            self.context.out(help_text(command))
+            return
+        handler = command.load()
+        if command.terminal:
+            self._on_terminal(lambda: handler(args, self.context))
+        else:
+            await self._in_thread(lambda: handler(args, self.context))
+
+    def _on_terminal(self, work: Callable[[], int]) -> None:
+        """The terminal is the handler's: the loop stands still, C-c interrupts as everywhere."""
+        assert self._loop is not None
+        self._loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            work()
+        finally:
+            self._loop.add_signal_handler(signal.SIGINT, lambda: None)
+
+    async def _in_thread(self, work: Callable[[], int]) -> None:
+        """Events go on being printed; C-c breaks off what the handler waits for."""
+        assert self._loop is not None
+        interrupted = False
+
+        def call() -> None:
+            nonlocal interrupted
+            try:
+                work()
+            except KeyboardInterrupt:  # must not reach the loop, which would end
+                interrupted = True
+
+        self._loop.add_signal_handler(signal.SIGINT, self.context.interrupt)
+        try:
+            await asyncio.to_thread(call)
+        finally:
+            self._loop.add_signal_handler(signal.SIGINT, lambda: None)
+        self.context.flush()
+        if interrupted:
+            raise KeyboardInterrupt
+
+    async def _go_back(self) -> None:
+        """C-]: to the program that it left, else to the pod last looked at."""
+        from podsh.commands.attach import attach_to, conclude
+
+        held = self.context.held
+        if held is not None:
+            name, attachment = held
+            self._on_terminal(lambda: conclude(attachment, self.context, name))
+        elif self.context.last_pod is not None:
+            name = self.context.last_pod
+            self._on_terminal(lambda: attach_to(name, self.context))
+        else:
+            self.context.err("podsh: no pod to go back to; attach POD, or run -- bash")
+
+    # -- leaving
+
+    async def _may_leave(self) -> bool:
+        """Ask what becomes of live pods; False to stay."""
+        if self.entered:
+            return True
+        try:
+            portal = self.context.running_portal()
+            pods = portal.call("ps")["pods"] if portal is not None else []
+        except PodshError:
+            return True
+        live = [str(pod["name"]) for pod in pods if pod.get("state") in messages.LIVE]
+        if not live:
+            return True
+        shown = ", ".join(show(name) for name in live[:_NAMES_SHOWN])
+        more = ", …" if len(live) > _NAMES_SHOWN else ""
+        running = f"{len(live)} pod{'' if len(live) == 1 else 's'} running ({shown}{more})."
+        answer = await self._choose(f"{running} keep, kill or stay? [keep] ")
+        if answer == "kill":
+            self._kill(live)
+        return answer != "stay"
+
+    async def _choose(self, question: str) -> str:
+        asking: PromptSession[str] = PromptSession(
+            question, input=self.session.app.input, output=self.session.app.output
+        )
+        while True:
+            try:
+                given = (await asking.prompt_async()).strip().lower()
+            except KeyboardInterrupt:
+                return "stay"
+            except EOFError:
+                return "keep"
+            finally:
+                clear_typeahead(self.session.app.input)
+            found = [word for word in ("keep", "kill", "stay") if word.startswith(given)]
+            if len(found) == 1 or not given:
+                return found[0]
+
+    def _kill(self, names: list[str]) -> None:
+        portal = self.context.portal()
+        for name in names:
+            try:
+                portal.call("kill", name=name, signal=int(signal.SIGKILL))
+            except PodshError as exc:
+                self.context.err(show_lines(f"podsh: {exc}"))
+
+    def _exit_code(self) -> int:
+        """0; where a shell's ``run`` led here and its pod has ended, that pod's."""
+        name = self.context.last_pod
+        if not self.entered or name is None:
+            return 0
+        try:
+            code = self.context.portal().call("pod", name=name).get("exit")
+        except PodshError:
+            return 0
+        return code if isinstance(code, int) else 0

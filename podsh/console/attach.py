@@ -1,0 +1,484 @@
+"""A program of a pod on this terminal: the blocking loop between terminal, monitor and signals.
+
+One Attachment is one connection to a monitor, in role attach or exec. It can run again after
+the attention key when it was held (``exec``); else it is detached and done.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from podsh.console import screen
+from podsh.console.stdio import OutRelay
+from podsh.errors import Disconnected, PodshError, from_wire
+from podsh.wire.framing import DATA, encode_data, encode_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from podsh.console.stdio import InRelay, Streams
+    from podsh.console.terminal import Terminal
+    from podsh.portal.client import Channel
+
+EXIT, ATTENTION, TAKEN, LOST, HANGUP, SIGNAL = (
+    "exit",
+    "attention",
+    "taken",
+    "lost",
+    "hangup",
+    "signal",
+)
+# above this much unwritten output the monitor's socket is not read (the pod then waits)
+HIGH_WATER = 128 << 10
+# keys that the monitor has not taken; more are not read from the terminal
+KEYS_HIGH_WATER = 64 << 10
+_DETACH_S = 2.0
+# others of the pod may hold a relay pipe open after the program's end
+_DRAIN_S = 0.2
+# how often a job in the background looks whether it was brought to the front
+_FRONT_MS = 500
+_FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+
+
+class Outcome:
+    """How it ended: ``reason`` (EXIT, ATTENTION, TAKEN, LOST, HANGUP, SIGNAL).
+
+    code: for EXIT the program's exit code (128+signal), for SIGNAL and HANGUP 128+signal.
+    signal: the signal that ended the program, if one did. tail: the last that it wrote on
+    its normal screen, where that was shown on the alternate one.
+    """
+
+    __slots__ = ("code", "reason", "signal", "tail")
+
+    def __init__(
+        self, reason: str, code: int = 0, signal: int | None = None, tail: bytes = b""
+    ) -> None:
+        self.reason = reason
+        self.code = code
+        self.signal = signal
+        self.tail = tail
+
+
+class Attachment:
+    """One program on one terminal, or without one.
+
+    channel: the monitor, its hello done. terminal: where the pty's output goes (None: nowhere).
+    raw: the terminal is the program's alone, with the attention key. keys: it is read at all.
+    alternate: on the alternate screen. forward: signals to podsh are for the program; else they
+    end the attachment only. hold: the attention key keeps the connection, for another ``run``.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        terminal: Terminal | None = None,
+        *,
+        raw: bool = False,
+        keys: bool = False,
+        alternate: bool = False,
+        forward: bool = True,
+        hold: bool = False,
+        name: str = "",
+        relays: list[InRelay | OutRelay] | None = None,
+    ) -> None:
+        self.channel = channel
+        self.terminal = terminal
+        self.raw = raw and terminal is not None
+        self.keys = keys and terminal is not None
+        self.alternate = alternate
+        self.forward = forward
+        self.hold = hold
+        self.name = name
+        self.relays = relays or []
+        self.screen: screen.Guest | screen.Plain = screen.Guest() if alternate else screen.Plain()
+        self._attention = screen.Attention()
+        self._to_terminal = bytearray()
+        self._to_monitor = bytearray()
+        self._outcome: Outcome | None = None
+        self._connected = True
+        self._poll = select.poll()
+        self._registered: dict[int, int] = {}
+        self._runs = 0
+
+    # -- the whole of it
+
+    def run(self) -> Outcome:
+        """Until the program ends, or the person or another client takes the terminal away.
+
+        Raises the error that the monitor answers (NotFound, NotExecutable, …).
+        """
+        signals = _Signals(self.forward)
+        self._outcome = None
+        self._runs += 1
+        try:
+            self._enter()
+            try:
+                self._loop(signals)
+                self._detach()
+            finally:
+                self._leave()
+        finally:
+            signals.close()
+            for fd in list(self._registered):
+                self._want(fd, 0)
+        assert self._outcome is not None
+        return self._outcome
+
+    def close(self) -> None:
+        """Give the connection up: a program that is neither detached nor over ends."""
+        self.channel.close()
+        for relay in self.relays:
+            relay.close()
+
+    def detach(self) -> None:
+        """Leave the program running with nobody on its terminal, and give the connection up."""
+        self.hold = False
+        self._outcome = Outcome(ATTENTION)
+        self._detach()
+        self.close()
+
+    def _loop(self, signals: _Signals) -> None:
+        self.channel.sock.setblocking(False)
+        for kind, frame in self.channel.pending():
+            self._frame(kind, frame)
+        while not self._finished():
+            self._interests(signals.fd)
+            background = self.keys and self.terminal is not None and not self.terminal.raw
+            events = dict(self._poll.poll(_FRONT_MS if background else None))
+            if signals.fd in events:
+                self._signals(signals.read())
+            elif background:
+                self._front()
+            if self.channel.fileno() in events:
+                self._monitor(events[self.channel.fileno()])
+            if self.terminal is not None and self.terminal.fd in events:
+                self._person(events[self.terminal.fd])
+            for relay in self.relays:
+                if any(fd in events for fd in relay.wants() if fd >= 0):
+                    relay.turn()
+        self._drain(signals)
+
+    def _finished(self) -> bool:
+        if self._outcome is None:
+            return False
+        # the program's last bytes are shown first; whoever left does not wait for them
+        return self._outcome.reason not in (EXIT, LOST) or not self._to_terminal
+
+    def _interests(self, signal_fd: int) -> None:
+        wanted = {signal_fd: select.POLLIN}
+        if self._connected:
+            slow = len(self._to_terminal) > HIGH_WATER
+            mask = 0 if slow else select.POLLIN
+            if self._to_monitor:
+                mask |= select.POLLOUT
+            if mask:
+                wanted[self.channel.fileno()] = mask
+        if self.terminal is not None and self.terminal.fd >= 0:
+            mask = select.POLLOUT if self._to_terminal else 0
+            if self.keys and self.terminal.raw and len(self._to_monitor) < KEYS_HIGH_WATER:
+                mask |= select.POLLIN
+            if mask:
+                wanted[self.terminal.fd] = mask
+        for relay in self.relays:
+            source, sink = relay.wants()
+            if source >= 0:
+                wanted[source] = select.POLLIN
+            if sink >= 0:
+                wanted[sink] = select.POLLOUT
+        for fd in [fd for fd in self._registered if fd not in wanted]:
+            self._want(fd, 0)
+        for fd, mask in wanted.items():
+            self._want(fd, mask)
+
+    def _want(self, fd: int, mask: int) -> None:
+        if self._registered.get(fd, 0) == mask:
+            return
+        if mask:
+            self._poll.register(fd, mask)
+            self._registered[fd] = mask
+        else:
+            self._poll.unregister(fd)
+            del self._registered[fd]
+
+    # -- the monitor
+
+    def _monitor(self, events: int) -> None:
+        if events & ~select.POLLOUT:
+            try:
+                frames = self.channel.read()
+            except Disconnected:
+                self._connected = False
+                self._end(Outcome(LOST, 125))
+                return
+            for kind, frame in frames:
+                self._frame(kind, frame)
+        if self._to_monitor:
+            self._flush_keys()
+
+    def _frame(self, kind: int, frame: Any) -> None:
+        if kind == DATA:
+            if self.terminal is not None:
+                self._show(self.screen.feed(frame))
+            return
+        event = frame.get("ev")
+        if event == "exit":
+            code, number = int(frame.get("code", 125)), frame.get("signal")
+            self._end(Outcome(EXIT, code, number if isinstance(number, int) else None))
+        elif event == "taken":
+            if self.terminal is not None:  # else it was never ours
+                self._end(Outcome(TAKEN))
+        elif "error" in frame:
+            raise from_wire(frame["error"])
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._outcome is None:
+            self._outcome = outcome
+
+    def _show(self, data: bytes) -> None:
+        """Write through; queue only what the terminal refuses."""
+        if not self._to_terminal:
+            assert self.terminal is not None
+            try:
+                data = data[self.terminal.write(data) :]
+            except OSError:
+                self._gone()
+                return
+        self._to_terminal += data
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._to_monitor += encode_json(message)
+        self._flush_keys()
+
+    def _flush_keys(self) -> None:
+        if not self._connected:
+            self._to_monitor.clear()
+            return
+        try:
+            sent = self.channel.sock.send(self._to_monitor)
+        except BlockingIOError:
+            return
+        except OSError:
+            # what the monitor said last may still be there to be read
+            sent = len(self._to_monitor)
+        del self._to_monitor[:sent]
+
+    # -- the person
+
+    def _person(self, events: int) -> None:
+        assert self.terminal is not None
+        if events & select.POLLOUT and self._to_terminal:
+            try:
+                del self._to_terminal[: self.terminal.write(self._to_terminal)]
+            except OSError:
+                self._gone()
+                return
+        if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
+            data = self.terminal.read()
+            if data == b"":
+                self._gone()
+            elif data:
+                self._typed(data)
+
+    def _typed(self, data: bytes) -> None:
+        attention = False
+        if self.raw:
+            data, attention = self._attention.feed(data)
+        if data:
+            self._to_monitor += encode_data(data)
+            self._flush_keys()
+        if attention:
+            self._end(Outcome(ATTENTION))
+
+    def _gone(self) -> None:
+        """The terminal hung up: nothing more can be shown or typed."""
+        self._to_terminal.clear()
+        self._end(Outcome(HANGUP, 128 + signal.SIGHUP))
+
+    # -- signals and job control
+
+    def _signals(self, numbers: bytes) -> None:
+        for number in numbers:
+            if self._outcome is not None:
+                self._to_terminal.clear()  # over, but for a terminal that takes nothing
+            elif number == signal.SIGWINCH:
+                if self.terminal is not None:
+                    rows, cols = self.terminal.size()
+                    self._send({"op": "size", "rows": rows, "cols": cols})
+            elif number == signal.SIGCONT:
+                if self.terminal is not None:
+                    self.terminal.raw = False  # the shell has set modes of its own
+                    self._front()
+            elif self.forward:
+                self._send({"op": "signal", "signo": number})
+            else:
+                self._end(Outcome(SIGNAL, 128 + number))
+
+    def _front(self) -> None:
+        """Take the keyboard, if this job is in the foreground."""
+        if self.keys and self.terminal is not None and self.terminal.foreground():
+            self.terminal.set_raw(signals=not self.raw)
+            rows, cols = self.terminal.size()
+            self._send({"op": "size", "rows": rows, "cols": cols})
+
+    # -- coming and going
+
+    def _enter(self) -> None:
+        if self.terminal is None:
+            return
+        if self.keys and self.terminal.foreground():
+            self.terminal.set_raw(signals=not self.raw)
+        if self.alternate:
+            start = screen.SAVE_TITLE + screen.title(f"{self.name} - podsh")
+            self.terminal.write_all(start + screen.ENTER_ALTERNATE)
+        if self._runs > 1:
+            if isinstance(self.screen, screen.Guest):
+                self.terminal.write_all(self.screen.again())
+            rows, cols = self.terminal.size()
+            # an equal size sends no SIGWINCH
+            self._send({"op": "size", "rows": max(rows - 1, 1), "cols": cols})
+            self._send({"op": "size", "rows": rows, "cols": cols})
+
+    def _detach(self) -> None:
+        """Tell the monitor that the program is to live on, and wait until it has heard."""
+        assert self._outcome is not None
+        if self._outcome.reason not in (ATTENTION, SIGNAL) or not self._connected:
+            return
+        if self._outcome.reason == ATTENTION and self.hold:
+            return
+        sock = self.channel.sock
+        try:
+            sock.settimeout(_DETACH_S)
+            sock.sendall(bytes(self._to_monitor) + encode_json({"op": "detach"}))
+            self._to_monitor.clear()
+            while True:
+                kind, frame = self.channel.receive()
+                if kind == DATA:
+                    continue
+                if frame.get("ev") == "exit":
+                    self._frame_exit(frame)
+                    break
+                if frame.get("ev") in ("detached", "taken"):
+                    break
+        except (PodshError, OSError):
+            pass  # gone already: then there is nothing to leave running
+        self._connected = False
+
+    def _frame_exit(self, frame: dict[str, Any]) -> None:
+        """The program ended just as the person left."""
+        self._outcome = None
+        self._frame(0, frame)
+
+    def _drain(self, signals: _Signals) -> None:
+        """Everything that the program wrote into a relay reaches its sink."""
+        assert self._outcome is not None
+        if self._outcome.reason != EXIT:
+            return
+        outs = [relay for relay in self.relays if isinstance(relay, OutRelay)]
+        end = time.monotonic() + _DRAIN_S
+        while any(not relay.done for relay in outs):
+            ready = select.poll()
+            ready.register(signals.fd, select.POLLIN)
+            for relay in outs:
+                for fd, mask in zip(relay.wants(), (select.POLLIN, select.POLLOUT), strict=True):
+                    if fd >= 0:
+                        ready.register(fd, mask)
+            # a slow sink is waited for without a limit, a quiet pipe is not
+            busy = any(relay.busy for relay in outs)
+            events = dict(ready.poll(None if busy else max((end - time.monotonic()) * 1000, 0)))
+            if not events or signals.fd in events:
+                break
+            for relay in outs:
+                relay.turn()
+
+    def _leave(self) -> None:
+        """Put the terminal right: nothing of the program's stays in it or in its answers."""
+        terminal = self.terminal
+        if terminal is None:
+            return
+        self._to_terminal.clear()
+        if isinstance(self.screen, screen.Guest):
+            if self._outcome is not None and self._outcome.reason == EXIT:
+                self._outcome.tail = self.screen.again()
+            terminal.write_all(screen.RESET + screen.LEAVE_ALTERNATE + screen.RESTORE_TITLE)
+            terminal.fence()
+        elif self.screen.dirty:
+            leave = screen.LEAVE_ALTERNATE if self.screen.alternate else b""
+            terminal.write_all(screen.RESET + leave)
+            if terminal.raw:
+                terminal.fence()
+            self.screen = screen.Plain()
+        if not self.alternate and self._outcome is not None and self._outcome.reason != EXIT:
+            terminal.write_all(b"\r\n")
+        terminal.restore()
+
+
+class _Signals:
+    """Signals as bytes on a descriptor while it lives; those ignored before stay ignored."""
+
+    def __init__(self, forward: bool) -> None:
+        self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._handlers: dict[int, Any] = {}
+        for name in (*_FORWARDED, "SIGWINCH", "SIGCONT"):
+            number = getattr(signal, name)
+            if not forward and name in ("SIGUSR1", "SIGUSR2"):
+                continue
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, _noted)
+        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def read(self) -> bytes:
+        """The numbers of the signals that came."""
+        try:
+            return os.read(self.fd, 64)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        os.close(self.fd)
+        os.close(self._write)
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """The wakeup descriptor tells; Python needs a handler to be there."""
+
+
+def run_streams(
+    channel: Channel,
+    message: dict[str, Any],
+    streams: Streams,
+    terminal: Terminal | None,
+    *,
+    hold: bool = False,
+    alternate: bool = False,
+    name: str = "",
+) -> Attachment:
+    """Send ``message`` (start or exec) with what 0-2 are; the attachment, not yet run."""
+    rows, cols = terminal.size() if terminal is not None else (24, 80)
+    channel.send(
+        {
+            **message,
+            "rows": rows,
+            "cols": cols,
+            "tty": terminal is not None,
+            "stdio": streams.kinds,
+        },
+        streams.passed,
+    )
+    streams.close_passed()
+    return Attachment(
+        channel,
+        terminal,
+        raw=streams.raw,
+        keys=streams.keys,
+        alternate=alternate,
+        hold=hold,
+        name=name,
+        relays=streams.relays,
+    )

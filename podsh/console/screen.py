@@ -1,0 +1,201 @@
+"""What a pod's output may do to this terminal, and how its state is put right. Pure.
+
+The bytes are those of ECMA-48 and xterm's ctlseqs; names in comments are theirs.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Everything a program may have left behind, undone. CAN and ST first: an unterminated string
+# would swallow the rest. Leaving the alternate screen is not part of it (``?1049l`` without
+# having entered it wipes lines).
+RESET = (
+    b"\x18\x1b\\"
+    b"\x1b[!p"  # DECSTR: soft reset
+    b"\x1b[0m\x1b(B\x1b)B\x0f"  # attributes, character sets
+    b"\x1b[r\x1b[?6l\x1b[?7h\x1b[4l\x1b[20l\x1b[2l"  # margins, origin, wrap, insert, LNM, KAM
+    b"\x1b[?1l\x1b>"  # cursor keys, keypad
+    b"\x1b[?5l\x1b[?25h"  # reverse video off, cursor on
+    b"\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l"  # mouse, focus
+    b"\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l"
+    b"\x1b[?2004l\x1b[?2026l"  # bracketed paste, synchronized output
+    b"\x1b[>4m\x1b[<99u"  # modifyOtherKeys, kitty's keyboard flags
+    b"\x1b[4i\x1b[?4i"  # printing (media copy)
+    b"\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\"  # palette and colours
+    b"\x1b[0 q"  # cursor shape
+)
+ENTER_ALTERNATE = b"\x1b[?1049h\x1b[H\x1b[2J"
+LEAVE_ALTERNATE = b"\x1b[?1049l"
+CLEAR = b"\x1b[0m\x1b[r\x1b[H\x1b[2J"
+# DSR: the terminal answers FENCE_END after everything that it was asked before
+FENCE = b"\x1b[5n"
+FENCE_END = b"\x1b[0n"
+SAVE_TITLE = b"\x1b[22;0t"
+RESTORE_TITLE = b"\x1b[23;0t"
+RING_BYTES = 32 << 10
+
+# C0 controls are executed inside a sequence and do not end it (all but CAN, SUB, ESC)
+_C0 = rb"[\x00-\x17\x19\x1c-\x1f\x7f]*"
+_SWITCH = re.compile(
+    rb"\x1b"
+    + _C0
+    + rb"(?:c|\["  # RIS, or CSI
+    + _C0
+    + rb"\?([0-9;:\x00-\x17\x19\x1c-\x1f\x7f]*)([hlrs]))"  # DECSET, DECRST, XTRESTORE, XTSAVE
+    rb"|\xc2\x9b"  # CSI as one character
+)
+_CONTROLS = re.compile(rb"[\x00-\x17\x19\x1c-\x1f\x7f]+")
+_ALTERNATE = frozenset((b"47", b"1047", b"1049"))
+_TAIL = re.compile(rb"(?:\x1b" + _C0 + rb"(?:\[[?0-9;:\x00-\x17\x19\x1c-\x1f\x7f]*)?|\xc2)\Z")
+_MAX_TAIL = 64
+
+
+def title(text: str) -> bytes:
+    """Set the window's title; ``text`` must be shown text."""
+    return b"\x1b]2;" + text.encode("utf-8", "replace") + b"\x1b\\"
+
+
+class Guest:
+    """A pod's output on podsh's alternate screen: its own screen switches become a clear.
+
+    A ring of what it wrote on its normal screen is kept, to bring that back when it leaves its
+    alternate one (and when a held program is shown again). ``feed`` returns what to write.
+    """
+
+    __slots__ = ("_carry", "alternate", "ring")
+
+    def __init__(self) -> None:
+        self.alternate = False
+        self.ring = bytearray()
+        self._carry = b""
+
+    def feed(self, data: bytes) -> bytes:
+        if self._carry:
+            data = self._carry + data
+            self._carry = b""
+        if b"\x1b" not in data and b"\xc2" not in data:
+            self._record(data)
+            return data
+        tail = _TAIL.search(data, max(len(data) - _MAX_TAIL, 0))
+        if tail:
+            self._carry = data[tail.start() :]
+            data = data[: tail.start()]
+        out: list[bytes] = []
+        at = 0
+        for found in _SWITCH.finditer(data):
+            numbers = _numbers(found)
+            if found[2] and not numbers & _ALTERNATE:
+                continue
+            before = data[at : found.start()]
+            self._record(before)
+            out += (before, self._instead(found, numbers))
+            at = found.end()
+        rest = data[at:]
+        self._record(rest)
+        out.append(rest)
+        return b"".join(out)
+
+    def _instead(self, found: re.Match[bytes], numbers: set[bytes]) -> bytes:
+        """What is written for RIS, a C1 CSI, or a switch of screens."""
+        final = found[2]
+        if final is None:
+            if found[0] == b"\xc2\x9b":
+                return b""
+            self.alternate = False
+            self.ring.clear()
+            return RESET + CLEAR
+        if final in b"rs":
+            return b""
+        others = numbers - _ALTERNATE
+        out = b"\x1b[?" + b";".join(sorted(others)) + final if others else b""
+        self.alternate = final == b"h"
+        return out + CLEAR + (b"" if self.alternate else bytes(self.ring[-RING_BYTES:]))
+
+    def _record(self, data: bytes) -> None:
+        if self.alternate:
+            return
+        self.ring += data[-RING_BYTES:]
+        if len(self.ring) > 2 * RING_BYTES:
+            del self.ring[:-RING_BYTES]
+
+    def again(self) -> bytes:
+        """What shows the program's screen once more, as far as it is known."""
+        return b"" if self.alternate else bytes(self.ring[-RING_BYTES:])
+
+
+class Plain:
+    """A program's output on the person's own screen: passed on as it is, its traces noted.
+
+    dirty: it did more than print and colour, so that a reset is due at its end.
+    """
+
+    __slots__ = ("_carry", "alternate", "dirty")
+
+    def __init__(self) -> None:
+        self.alternate = False
+        self.dirty = False
+        self._carry = b""
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._carry and not _DIRTY.search(data):
+            return data
+        self.dirty = True
+        # a sequence that is seen twice by this is only noted twice
+        seen = self._carry + data
+        self._carry = seen[-_MAX_TAIL:]
+        for found in _SWITCH.finditer(seen):
+            if found[2] and found[2] in b"hl" and _numbers(found) & _ALTERNATE:
+                self.alternate = found[2] == b"h"
+            elif found[0].endswith(b"c"):
+                self.alternate = False
+        return data
+
+
+# anything but text, colours (SGR) and erase-in-line (EL)
+_DIRTY = re.compile(rb"\x1b(?!\[[0-9;:]*[mK])|\x0e|\xc2[\x80-\x9f]")
+
+
+def _numbers(found: re.Match[bytes]) -> set[bytes]:
+    parameters = _CONTROLS.sub(b"", found[1] or b"")
+    return {number.lstrip(b"0") for number in parameters.split(b";")} - {b""}
+
+
+# ---------------------------------------------------------------- the attention key
+
+ATTENTION = 0x1D  # C-]
+# kitty's CSI u (any lock modifiers; press and repeat, not release), and modifyOtherKeys
+_KEY = re.compile(rb"\x1b\[(\d+)(?::\d*)*(?:;(\d+)(?::(\d+))?)?[;\d:]*u|\x1b\[27;(\d+);(\d+)~")
+_KEY_TAIL = re.compile(rb"\x1b(?:\[[\d;:]*)?\Z")
+_CONTROL_ONLY, _LOCKS = 4, 0xC0  # modifier bits: ctrl; caps lock and num lock
+
+
+class Attention:
+    """Looks for the attention key in what is typed, in every encoding."""
+
+    __slots__ = ("_carry",)
+
+    def __init__(self) -> None:
+        self._carry = b""
+
+    def feed(self, data: bytes) -> tuple[bytes, bool]:
+        """(the keys before it, whether it was typed); what follows it is dropped."""
+        seen = self._carry + data
+        at = seen.find(ATTENTION)
+        for found in _KEY.finditer(seen, 0, at if at >= 0 else len(seen)):
+            key, modifiers, event, modifiers_2, key_2 = found.groups()
+            held = int(modifiers or modifiers_2 or 1) - 1
+            if (
+                held & ~_LOCKS == _CONTROL_ONLY
+                and int(key or key_2) == ATTENTION + 0x40
+                and event != b"3"
+            ):
+                at = found.start()
+                break
+        if at >= 0:
+            before = seen[:at][len(self._carry) :]
+            self._carry = b""
+            return before, True
+        tail = _KEY_TAIL.search(seen, max(len(seen) - _MAX_TAIL, 0))
+        self._carry = seen[tail.start() :] if tail else b""
+        return data, False
