@@ -43,7 +43,7 @@ def show(args: Args, context: Context) -> int:
     """One profile with all it extends, where each line comes from."""
     from podsh.profiles import report
 
-    profile = _library().load(_file_or_name(args.text("name")))
+    profile = _load(_library(), args.text("name"))
     if args.flag("json"):
         import dataclasses
 
@@ -65,10 +65,9 @@ def check(args: Args, context: Context) -> int:
     """Look for mistakes; 1 if there are any."""
     library = _library()
     wrong = False
-    names = [_file_or_name(name) for name in args.many("name")]
-    for name in names or [entry.path for entry in library.entries()]:
+    for name in args.many("name") or [entry.path for entry in library.entries()]:
         try:
-            profile = library.load(name)
+            profile = _load(library, name)
         except PodshError as exc:
             context.err(render.show_text(str(exc)))
             wrong = True
@@ -139,14 +138,12 @@ def _edited(library: Library, target: str, text: str, context: Context) -> str |
 
     On a terminal the person may go on until it is; elsewhere a mistake is an error.
     """
-    import shutil
     import sys
     import tempfile
 
     from podsh.profiles import read
 
-    directory = tempfile.mkdtemp(prefix="podsh-edit-")
-    try:
+    with tempfile.TemporaryDirectory(prefix="podsh-edit-") as directory:
         copy = os.path.join(directory, os.path.basename(target))
         with open(copy, "w", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -160,12 +157,20 @@ def _edited(library: Library, target: str, text: str, context: Context) -> str |
                 return edited
             except UsageError as exc:
                 if not sys.stdin.isatty():
-                    raise
+                    raise _keep(exc, target, edited) from None
                 context.err(render.show_text(str(exc)))
             if input("Enter: edit again, q: give up  ").strip():
                 return None
-    finally:
-        shutil.rmtree(directory)
+
+
+def _keep(error: UsageError, target: str, text: str) -> UsageError:
+    """Put a text that has a mistake beside ``target``; the error with where it is."""
+    from podsh.profiles import save
+
+    kept = f"{target}.rejected"
+    save.write(kept, text, force=True, private=True)
+    hint = f"{error.hint}; " if error.hint else ""
+    return UsageError(error.cause, place=error.place, hint=f"{hint}your text is kept in {kept}")
 
 
 def _run_editor(path: str) -> None:
@@ -223,6 +228,17 @@ def _library() -> Library:
         cwd = "/"
     home = os.path.expanduser("~")
     return Library(paths.config_dir(), Context(home, cwd, tuple(os.environ.items())))
+
+
+def _load(library: Library, text: str) -> schema.Profile:
+    """A profile to look at: one that needs a project loads outside of any too."""
+    from podsh.profiles.expand import is_wide
+    from podsh.profiles.schema import Context
+
+    name, ctx = _file_or_name(text), library.ctx
+    if is_wide(ctx.cwd, ctx) and ("/" not in name or library.is_kept(name)):
+        ctx = Context(ctx.home, "/{cwd}", ctx.environ)
+    return library.load(name, ctx)
 
 
 def _file_or_name(text: str) -> str:

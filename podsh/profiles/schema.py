@@ -58,6 +58,7 @@ class Run:
     procname: str | None = None
     stack: int | None = None  # bytes
     init: str | None = None
+    cmdr: str | None = None  # .pod only: a script of the user's cmdrs directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,290 @@
+"""Where profiles are, by name or path, and the Profile that each gives.
+
+A name is looked for as ``NAME.toml``, then ``NAME.pod``, in the user's directory,
+/etc/podsh/profiles and the shipped one, then as ``NAME.pod`` in ``~/.pods`` and /etc/jettison/pods;
+then as what a file calls itself (``name = …``). What has a slash, or ends in .toml or .pod, is a
+file: as given, and without a slash then in ``~/.pods``, /etc/jettison/pods and podsh's directories.
+In ``extends`` a path is relative to the file that says it, and a name that is the file's own means
+the next of that name: a user's ``python`` can extend the shipped one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from podsh import paths
+from podsh.errors import UsageError
+from podsh.profiles import merge, narrow, pod, toml
+from podsh.profiles.chain import Chain
+from podsh.profiles.expand import Expander, project
+from podsh.profiles.read import Stamp, read, stamp
+from podsh.profiles.schema import Context, Profile
+from podsh.profiles.union import union as union
+from podsh.profiles.words import Bad, near, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from podsh.profiles.layer import Layer, Setting
+
+SYSTEM = "/etc/podsh/profiles"
+JETTISON = "/etc/jettison/pods"
+BASE = "base"
+ENDINGS = (".toml", ".pod")
+_KEPT = 256
+
+
+class Entry(NamedTuple):
+    """One profile of the directories. ``name`` loads it; ``error`` is why it does not parse."""
+
+    name: str
+    path: str
+    description: str
+    origin: str  # "user", "system", "shipped" or "jettison"
+    error: str
+
+
+def search_path(config_dir: str) -> list[str]:
+    """The directories of profiles, the user's first; they need not exist."""
+    return [os.path.join(config_dir, "profiles"), SYSTEM, paths.shared("profiles")]
+
+
+class Library:
+    """The profiles of one user. Files are read again when they change."""
+
+    def __init__(self, config_dir: str, ctx: Context | None = None) -> None:
+        """ctx: what ``load`` uses where it is given none."""
+        self.directories = search_path(config_dir)
+        self.ctx = ctx or Context(os.path.expanduser("~"), "/")
+        self._layers: dict[str, tuple[Stamp, Layer]] = {}
+        self._built: dict[tuple[str, Context], _Built] = {}
+
+    def names(self) -> list[tuple[str, str, str]]:
+        """(name, path, description) of every profile found; ``load(name)`` gives it."""
+        return [(entry.name, entry.path, entry.description) for entry in self.entries()]
+
+    def entries(self) -> list[Entry]:
+        """Every profile found, by name; those that do not parse carry their error."""
+        places = [*zip(self.directories, ("user", "system", "shipped"), strict=True)]
+        places += [(directory, "jettison") for directory in self._pod_directories(self.ctx)]
+        stems: dict[str, tuple[str, str]] = {}
+        for directory, origin in places:
+            for file in _files(directory, ENDINGS[1:] if origin == "jettison" else ENDINGS):
+                stems.setdefault(_stem(file), (os.path.join(directory, file), origin))
+        found: dict[str, Entry] = {}
+        aliases = set(stems)
+        for stem, (path, origin) in stems.items():
+            try:
+                layer = self.layer(path)
+            except UsageError as exc:
+                found[stem] = Entry(stem, path, "", origin, str(exc))
+                continue
+            # two files of one name: the first found has it
+            name = layer.name if layer.name not in aliases else stem
+            aliases.add(name)
+            found[name] = Entry(name, path, layer.description, origin, "")
+        return [found[name] for name in sorted(found)]
+
+    def load(self, name_or_path: str, ctx: Context | None = None) -> Profile:
+        """The profile of that name or path, ``extends`` merged and paths expanded.
+
+        Raises UsageError: nothing of that name (a near miss suggested), or the line that is wrong.
+        """
+        ctx = ctx or self.ctx
+        path, named = self._find(name_or_path, ctx)
+        known = self._built.get((path, ctx))
+        if known is not None and self._holds(known, ctx):
+            return known.profile
+        top = narrow.folder(path, ctx, self._trusted(ctx)) if named else None
+        if top is not None:
+            return self._project(path, ctx, top)
+        places = self._places(ctx)
+        expander = Expander(ctx, dict(ctx.environ))
+        chain = Chain(_Source(self, ctx))
+        profile = self._build(path, chain, expander)
+        if len(self._built) >= _KEPT:
+            self._built.clear()
+        stamps = tuple((layer.file, self._layers[layer.file][0]) for layer in chain.layers)
+        self._built[path, ctx] = _Built(profile, stamps, places, expander.used_cwd)
+        return profile
+
+    def path(self, name_or_path: str, ctx: Context | None = None) -> str:
+        """The file that ``load`` would read. Raises UsageError if there is none."""
+        return self._find(name_or_path, ctx or self.ctx)[0]
+
+    def check(self, path: str, text: str, ctx: Context | None = None) -> Profile:
+        """The profile that the file at ``path`` would give with ``text`` in it. UsageError if none.
+
+        The directories are taken as they are; nothing is written.
+        """
+        ctx = ctx or self.ctx
+        source = _Source(self, ctx)
+        source.instead[path] = _parse(path, text)
+        return self._build(path, Chain(source), Expander(ctx, dict(ctx.environ)))
+
+    def _build(self, path: str, chain: Chain, expander: Expander) -> Profile:
+        chain.follow(path)
+        return merge.build(chain.layers, expander, domain=self._is_domain(path))
+
+    def is_kept(self, path: str) -> bool:
+        """Whether a file lies in one of the profile directories."""
+        return os.path.dirname(path) in self._trusted(self.ctx)
+
+    def _project(self, path: str, ctx: Context, top: str) -> Profile:
+        """A file that came with a project; never kept, for links in it may change."""
+        base = self.load(BASE, ctx)
+        chain = Chain(_Source(self, ctx), (top, self.path(BASE, ctx)))
+        chain.follow(path)
+        layers = [
+            narrow.without_network(layer) if layer.file in chain.foreign else layer
+            for layer in chain.layers
+        ]
+        expander = Expander(ctx, dict(ctx.environ))
+        profile = merge.build(layers, expander, domain=False, foreign=chain.foreign)
+        narrow.check(profile, layers, chain.foreign, base, top)
+        return narrow.with_deny(profile, base)
+
+    def _holds(self, known: _Built, ctx: Context) -> bool:
+        """Whether nothing that a built profile depends on has changed."""
+        if not all(_stamp(file) == old for file, old in known.stamps):
+            return False
+        if known.used_cwd:
+            try:
+                project(ctx)
+            except Bad:
+                return False
+        return known.places == self._places(ctx)
+
+    def _places(self, ctx: Context) -> tuple[Stamp | None, ...]:
+        """Stamps of the directories: a new file there may be what a name now means."""
+        return tuple(_stamp(directory) for directory in self._trusted(ctx))
+
+    # ------------------------------------------------------------ names to files
+
+    def _find(self, text: str, ctx: Context) -> tuple[str, bool]:
+        """(absolute path, whether it was named by path)."""
+        if "\0" in text or not text:
+            raise UsageError(f"{quoted(text)} is no profile", hint="see: podsh profile list")
+        if "/" in text or text.endswith(ENDINGS):
+            given = text
+            if text.startswith("~/"):
+                given = ctx.home + text[1:]
+            given = os.path.normpath(os.path.join(ctx.cwd, given))
+            if "/" in text or os.path.lexists(given):
+                return given, True
+            for path in self._files_called(text, ctx):
+                return path, False
+            tried = ", ".join((ctx.cwd, *self._pod_directories(ctx), *self.directories))
+            raise UsageError(f"no profile {quoted(text)}", hint=f"looked in {tried}")
+        for path in self._candidates(text, ctx):
+            return path, False
+        known = {entry.name: entry.path for entry in self.entries()}
+        if text in known:
+            return known[text], False
+        raise UsageError(
+            f"no profile is called {quoted(text)}",
+            hint=near(text, known) or "see: podsh profile list",
+        )
+
+    def _candidates(self, name: str, ctx: Context) -> Iterator[str]:
+        """The files that a name may mean, the first first."""
+        for directory in self.directories:
+            for ending in ENDINGS:
+                path = f"{directory}/{name}{ending}"
+                if os.path.lexists(path):
+                    yield path
+        for directory in self._pod_directories(ctx):
+            path = f"{directory}/{name}.pod"
+            if os.path.lexists(path):
+                yield path
+
+    def _files_called(self, file: str, ctx: Context) -> Iterator[str]:
+        for directory in (*self._pod_directories(ctx), *self.directories):
+            path = f"{directory}/{file}"
+            if os.path.lexists(path):
+                yield path
+
+    def _pod_directories(self, ctx: Context) -> tuple[str, str]:
+        return os.path.join(ctx.home, ".pods"), JETTISON
+
+    def _trusted(self, ctx: Context) -> list[str]:
+        return [*self.directories, *self._pod_directories(ctx)]
+
+    def _is_domain(self, path: str) -> bool:
+        """Shipped profiles and pod files are domains only where they say so."""
+        return os.path.dirname(path) != self.directories[-1] and not path.endswith(".pod")
+
+    # ------------------------------------------------------------ files to layers
+
+    def layer(self, path: str) -> Layer:
+        """The layer of a file, parsed again if the file has changed."""
+        known = self._layers.get(path)
+        if known is not None and _stamp(path) == known[0]:
+            return known[1]
+        if not path.endswith(ENDINGS):
+            raise UsageError(
+                "is neither .toml nor .pod", place=path, hint="rename it, or name a profile"
+            )
+        text, found = read(path)
+        layer = _parse(path, text)
+        self._layers[path] = (found, layer)
+        return layer
+
+    def parent(self, layer: Layer, parent: Setting, ctx: Context) -> str:
+        """The file that one entry of ``extends`` names."""
+        text: str = parent.value
+        if "/" not in text and not text.endswith(ENDINGS):
+            for path in self._candidates(text, ctx):
+                if path != layer.file:
+                    return path
+        beside = Context(ctx.home, os.path.dirname(layer.file), ctx.environ)
+        return self._find(text, beside)[0]
+
+
+class _Source:
+    """A library as seen by one caller (chain.Source). ``instead``: layers not on disk yet."""
+
+    def __init__(self, library: Library, ctx: Context) -> None:
+        self.library = library
+        self.ctx = ctx
+        self.instead: dict[str, Layer] = {}
+
+    def layer(self, path: str) -> Layer:
+        return self.instead.get(path) or self.library.layer(path)
+
+    def parent(self, layer: Layer, parent: Setting) -> str:
+        return self.library.parent(layer, parent, self.ctx)
+
+
+class _Built(NamedTuple):
+    """A profile and all that it was made from."""
+
+    profile: Profile
+    stamps: tuple[tuple[str, Stamp], ...]
+    places: tuple[Stamp | None, ...]
+    used_cwd: bool
+
+
+def _parse(path: str, text: str) -> Layer:
+    return pod.parse(text, path) if path.endswith(".pod") else toml.parse(text, path)
+
+
+def _files(directory: str, endings: tuple[str, ...]) -> list[str]:
+    """The profile files of a directory; a .toml before the .pod of its name."""
+    try:
+        names = [name for name in os.listdir(directory) if name.endswith(endings)]
+    except OSError:
+        return []
+    return sorted((n for n in names if n[0] != "."), key=lambda n: (_stem(n), n.endswith(".pod")))
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        return stamp(path)
+    except OSError:
+        return None

@@ -1,0 +1,112 @@
+"""Writing profiles: the text of a new one (tomlkit), and files replaced in one step."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from podsh.errors import UsageError
+from podsh.profiles.expand import below
+from podsh.profiles.words import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+def new_profile(
+    name: str,
+    binds: Iterable[Mapping[str, Any]],
+    extends: Sequence[str],
+    description: str = "",
+    *,
+    home: str = "",
+    cmd: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    net: str | None = None,
+) -> str:
+    """The text of a profile file.
+
+    binds: tables as in ``[[fs.bind]]``, ``path`` absolute (and literal: what would expand is
+    escaped). home: paths below it are written with ``~``. Raises UsageError for a string that no
+    profile can say.
+    """
+    import tomlkit
+
+    document = tomlkit.document()
+    document.add("name", tomlkit.item(name))
+    if description:
+        document.add("description", tomlkit.item(description))
+    if extends:
+        document.add("extends", tomlkit.item(extends[0] if len(extends) == 1 else list(extends)))
+    if cmd or env:
+        run = tomlkit.table()
+        if cmd:
+            run.add("cmd", list(cmd))
+        if env:
+            run.add("env", {key: _escape(value) for key, value in env.items()})
+        document.add("run", run)
+    if net is not None:
+        document.add("net", tomlkit.item({"mode": net}))
+    tables = tomlkit.aot()
+    for bind in binds:
+        table = tomlkit.table()
+        for key, value in bind.items():
+            table.add(key, _path(value, home) if key in ("path", "dst") else value)
+        tables.append(table)
+    if len(tables):
+        document.add("fs", tomlkit.table(is_super_table=True).add("bind", tables))
+    return document.as_string().rstrip("\n") + "\n"
+
+
+def write(path: str, text: str, *, force: bool = False, private: bool = False) -> None:
+    """Put ``text`` at ``path`` in one step: a reader sees the old file or the new one.
+
+    force: replace what is there (a link's target, its mode kept); else that is refused.
+    private: mode 0600 instead of 0644. Missing directories are made, 0700. Raises UsageError.
+    """
+    path = os.path.realpath(path) if force else path
+    temporary = f"{path}.{secrets.token_hex(4)}.new"
+    mode = 0o600 if private else 0o644
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        if force and os.path.exists(path):
+            mode = os.stat(path).st_mode & 0o777
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fchmod(fd, mode)
+                os.fsync(fd)
+            if force:
+                os.replace(temporary, path)
+            else:
+                os.link(temporary, path)
+        finally:
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+    except FileExistsError:
+        raise UsageError(
+            "is there already", place=path, hint="edit it, or take another name"
+        ) from None
+    except OSError as exc:
+        raise UsageError(f"cannot be written: {exc.strerror}", place=path) from None
+
+
+def _path(path: str, home: str) -> str:
+    if home and home != "/" and path != home and below(path, home):
+        return "~" + _escape(path[len(home) :])
+    return _escape(path)
+
+
+def _escape(text: str) -> str:
+    """``text`` so that it expands to itself."""
+    if "{cwd}" in text:
+        raise UsageError(f"{quoted(text)} cannot be written in a profile: {{cwd}} would expand")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{quoted(text)} is not UTF-8, and a profile is") from None
+    return text.replace("$", "$$")
