@@ -27,7 +27,7 @@ ACK, FAILED, READY, STARTED, EXITED = range(64, 69)
 NO_OP = 2**64 - 1
 # SCM_MAX_FD is 253 (linux/net/scm.h)
 _FDS_AT_ONCE = 200
-_MESSAGE_BYTES = 16384
+_MESSAGE_BYTES = 8192
 _MESSAGE_FDS = 8
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 _LAUNCH_TIMEOUT_S = 30
@@ -259,31 +259,49 @@ def memfd(data: bytes) -> int:
     return fd
 
 
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # by another part of this process
+
+
 class Init:
     """A pod's init as its monitor sees it. Made by ``spawn``; owns the socket.
 
     init dies with the thread that spawned it (PR_SET_PDEATHSIG), and when the socket is closed.
     """
 
-    __slots__ = ("_socket", "launcher_pid", "pid")
+    __slots__ = ("_cloned", "_path", "_pid", "_socket", "launcher_pid")
 
-    def __init__(self, control: socket.socket, launcher_pid: int) -> None:
-        self._socket = control
-        self.launcher_pid = launcher_pid
-        self.pid = 0  # of PID 1, once launched
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._cloned = False  # LAUNCH was sent
+        self._pid = 0  # of PID 1, while it is ours to reap
+        self.launcher_pid = 0
+        self._start()
 
     @classmethod
-    def spawn(cls, init_path: str) -> Init:
-        """Start ``podsh-init jail``, which waits for ``launch``. Needs U0 and its capabilities."""
+    def spawn(cls, init_path: str, template_fd: int | None = None) -> Init:
+        """Start ``podsh-init jail``, which waits for ``launch``. Needs U0 and its capabilities.
+
+        With ``template_fd`` it makes its namespaces at once, as for ``net=True``: this takes half
+        of what a launch takes, and can be done before anybody waits.
+        """
+        init = cls(init_path)
+        if template_fd is not None:
+            init._clone(template_fd, True)
+        return init
+
+    def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
+                timeout = struct.pack("ll", _LAUNCH_TIMEOUT_S, 0)
                 ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-                ours.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _LAUNCH_TIMEOUT_S, 0)
-                )
-                pid = os.posix_spawn(
-                    init_path,
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+                self.launcher_pid = os.posix_spawn(
+                    self._path,
                     ["podsh-init", "jail", "3"],
                     {},
                     file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
@@ -291,58 +309,74 @@ class Init:
             except BaseException:
                 ours.close()
                 raise
-        return cls(ours, pid)
+        self._socket = ours
 
     def fileno(self) -> int:
         """Readable when ``receive`` has something."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Close the socket: the pod ends. A launcher that has not launched is reaped."""
+        """Close the socket: the pod ends. Reaps what ``launch`` has not handed over."""
+        if self._socket.fileno() < 0:
+            return
+        if self._cloned and self.launcher_pid and not self._pid:
+            try:
+                self._await(LAUNCH, ACK)
+            except LaunchFailed:
+                pass
         self._socket.close()
         self._reap_launcher()
+        if self._pid:
+            _reap(self._pid)
+            self._pid = 0
 
     def _reap_launcher(self) -> None:
         if self.launcher_pid:
-            os.waitpid(self.launcher_pid, 0)
+            _reap(self.launcher_pid)
             self.launcher_pid = 0
 
     # -- launching
 
     def launch(self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]) -> int:
-        """Build the jail and wait until it is ready; the host pid of its PID 1.
+        """Build the jail and wait until it is ready; the host pid of its PID 1, to be reaped.
 
         net: with a network namespace of its own. mounts: detached mounts, which stay the
         caller's. Raises LaunchFailed; the jail is gone then and its processes are reaped.
         """
         try:
-            return self._launch(template_fd, plan_bytes, net, mounts)
+            if self._cloned and not net:
+                self.close()
+                self._cloned = False
+                self._start()
+            if not self._cloned:
+                self._clone(template_fd, net)
+            self._build(plan_bytes, mounts)
         except BaseException:
             self.close()
-            if self.pid:
-                os.waitpid(self.pid, 0)
-                self.pid = 0
             raise
+        self._reap_launcher()
+        pid, self._pid = self._pid, 0
+        return pid
 
-    def _launch(self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]) -> int:
-        plan_fd = memfd(plan_bytes)
-        try:
-            payload = _PAIR.pack(_CLONE_NEWNET if net else 0, len(mounts))
-            self._send(LAUNCH, LAUNCH, payload, (template_fd, plan_fd))
-        finally:
-            os.close(plan_fd)
+    def _clone(self, template_fd: int, net: bool) -> None:
+        self._send(LAUNCH, LAUNCH, _U64.pack(_CLONE_NEWNET if net else 0), (template_fd,))
+        self._cloned = True
+
+    def _build(self, plan_bytes: bytes, mounts: Sequence[int]) -> None:
         for first in range(0, len(mounts), _FDS_AT_ONCE):
             if first:
                 # descriptors in flight count per user (unix(7), ETOOMANYREFS): one lot at a time
                 self._await(FDS, ACK)
             self._send(FDS, FDS, _U64.pack(first), mounts[first : first + _FDS_AT_ONCE])
-        self._send(BUILD, BUILD)
-        pid = self._await(BUILD, READY).pid
+        plan_fd = memfd(plan_bytes)
+        try:
+            self._send(BUILD, BUILD, b"", (plan_fd,))
+        finally:
+            os.close(plan_fd)
+        self._await(BUILD, READY)
         # PID 1 may be ready before its launcher has said so
-        while not self.pid:
+        while not self._pid:
             self._await(LAUNCH, ACK)
-        self._reap_launcher()
-        return pid
 
     def _await(self, ident: int, kind: int) -> Message:
         """Wait for one answer; raises LaunchFailed for a FAILED, an end or a silence."""
@@ -355,10 +389,10 @@ class Init:
                 raise LaunchFailed("init ended by itself", place="podsh-init")
             if message.kind == FAILED:
                 if message.pid != self.launcher_pid:
-                    self.pid = message.pid
+                    self._pid = message.pid
                 raise failure(message)
             if (message.kind, message.id) == (ACK, LAUNCH):
-                self.pid = message.pid
+                self._pid = message.pid
             if (message.kind, message.id) == (kind, ident):
                 return message
 

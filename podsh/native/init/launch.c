@@ -18,7 +18,6 @@
 
 #define ALWAYS                                                                                     \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
-#define MOUNTS_MAX 65536
 
 /* Nothing of the caller stays readable: not in memory either. */
 static void wipe_arguments(char **argv)
@@ -93,20 +92,12 @@ void jail(int control, char **argv)
 	if (order.kind != LAUNCH)
 		die_malformed("not LAUNCH");
 	const uint64_t extra = take_u64(&order.payload);
-	const uint64_t mount_count = take_u64(&order.payload);
-	if (!taken_whole(&order.payload) || (extra & ~(uint64_t)CLONE_NEWNET) ||
-	    mount_count > MOUNTS_MAX)
+	if (!taken_whole(&order.payload) || (extra & ~(uint64_t)CLONE_NEWNET))
 		die_malformed("LAUNCH");
 	OWNED_FD template_fd = message_fd(&order, 0);
-	OWNED_FD plan_fd = message_fd(&order, 1);
 	message_close(&order);
 
 	fail_clear();
-	size_t plan_bytes;
-	unsigned char *plan = read_file(plan_fd, &plan_bytes);
-	if (!plan)
-		give_up(control, order.id);
-	close(take_fd(&plan_fd));
 	/* the copy of its few mounts is what the clone below costs */
 	if (setns(template_fd, CLONE_NEWNS) < 0) {
 		fail("setns", "template");
@@ -137,7 +128,7 @@ void jail(int control, char **argv)
 		if (gate[0] >= 0)
 			close(gate[0]);
 		protect(argv);
-		pid1(control, plan, plan_bytes, (unsigned)mount_count);
+		pid1(control);
 	}
 	if (whole) {
 		if (maps_write_whole(pid) < 0)

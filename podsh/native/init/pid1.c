@@ -16,8 +16,7 @@
 #include "program.h"
 #include "util.h"
 
-/* Descriptors that are open besides the mounts while a plan is carried out. */
-#define SPARE_FDS 64
+#define MOUNTS_MAX 65536
 
 struct pod {
 	int control, signals;
@@ -26,31 +25,40 @@ struct pod {
 	struct programs programs;
 	struct pollfd *polled;
 	unsigned polled_room;
-	struct rlimit files; /* as given, to be restored */
 };
 
 static void take_mounts(struct pod *pod, struct message *order)
 {
-	uint64_t first = take_u64(&order->payload);
-	if (!taken_whole(&order->payload) || first > pod->mounts.count ||
-	    order->fd_count > pod->mounts.count - first)
+	struct mounts *mounts = &pod->mounts;
+	if (take_u64(&order->payload) != mounts->count || !taken_whole(&order->payload) ||
+	    mounts->count + order->fd_count > MOUNTS_MAX)
 		die_malformed("FDS");
+	mounts->fds = reallocarray(mounts->fds, mounts->count + order->fd_count, sizeof(int));
+	if (!mounts->fds)
+		die_malformed("out of memory");
 	for (unsigned i = 0; i < order->fd_count; i++)
-		pod->mounts.fds[first + i] = message_fd(order, i);
-	send_ack(pod->control, order->id);
+		mounts->fds[mounts->count++] = message_fd(order, i);
 }
 
-/* Everything up to READY. -1 after fail(). */
-static int build(struct pod *pod, struct plan *plan)
+/* The order BUILD: everything up to READY. -1 after fail(). */
+static int build(struct pod *pod, struct message *order)
 {
+	size_t length;
+	OWNED_FD plan_fd = message_fd(order, 0);
+	OWNED unsigned char *bytes = read_file(plan_fd, &length);
+	if (!bytes)
+		return -1;
+	struct plan plan;
+	if (!plan_open(&plan, bytes, length))
+		die_malformed("not a plan");
 	struct op op;
-	while (plan_next(plan, &op)) {
+	while (plan_next(&plan, &op)) {
 		if (carry_out(&pod->tree, &op, &pod->mounts) < 0) {
-			failure.op = plan->next - 1;
+			failure.op = plan.next - 1;
 			return -1;
 		}
 	}
-	if (!plan_whole(plan))
+	if (!plan_whole(&plan))
 		die_malformed("plan");
 	if (seal(&pod->tree) < 0)
 		return -1;
@@ -63,47 +71,35 @@ static int build(struct pod *pod, struct plan *plan)
 	return 0;
 }
 
-/* Many binds come as many descriptors; the pod's programs are not to inherit the room. */
-static void make_room(struct pod *pod)
-{
-	getrlimit(RLIMIT_NOFILE, &pod->files);
-	const rlim_t wanted = (rlim_t)pod->mounts.count + SPARE_FDS;
-	if (pod->files.rlim_cur >= wanted)
-		return;
-	const struct rlimit raised = {
-		.rlim_cur = wanted < pod->files.rlim_max ? wanted : pod->files.rlim_max,
-		.rlim_max = pod->files.rlim_max,
-	};
-	setrlimit(RLIMIT_NOFILE, &raised);
-}
-
 /* FDS until BUILD. */
-static void prepare(struct pod *pod, unsigned char *bytes, size_t length, unsigned mount_count)
+static void prepare(struct pod *pod)
 {
-	struct plan plan;
-	if (!plan_open(&plan, bytes, length))
-		die_malformed("not a plan");
-	pod->mounts.count = mount_count;
-	pod->mounts.fds = allocate(mount_count, sizeof *pod->mounts.fds);
-	memset(pod->mounts.fds, 0xff, mount_count * sizeof *pod->mounts.fds);
-	make_room(pod);
+	/* many binds come as many descriptors; the pod's programs do not inherit the room */
+	struct rlimit given, most;
+	getrlimit(RLIMIT_NOFILE, &given);
+	most = (struct rlimit){.rlim_cur = given.rlim_max, .rlim_max = given.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &most);
 	for (;;) {
 		struct message order;
 		if (!receive(pod->control, &order))
 			_exit(0);
-		if (order.kind == FDS) {
-			take_mounts(pod, &order);
-			continue;
-		}
-		if (order.kind != BUILD || order.fd_count || !taken_whole(&order.payload))
-			die_malformed("neither FDS nor BUILD");
 		fail_clear();
-		if (build(pod, &plan) < 0) {
+		if (order.fds_lost) {
+			fail_with(EMFILE, "recvmsg", NULL);
+		} else if (order.kind == FDS) {
+			take_mounts(pod, &order);
+			send_ack(pod->control, order.id);
+			continue;
+		} else if (order.kind == BUILD && taken_whole(&order.payload)) {
+			build(pod, &order);
+		} else {
+			die_malformed("neither FDS nor BUILD");
+		}
+		if (failure.error) {
 			send_failure(pod->control, order.id);
 			_exit(125);
 		}
-		free(bytes);
-		setrlimit(RLIMIT_NOFILE, &pod->files);
+		setrlimit(RLIMIT_NOFILE, &given);
 		struct reply_buffer reply;
 		put_header(&reply, READY, order.id);
 		send_reply(pod->control, &reply, -1, 0);
@@ -153,7 +149,10 @@ static void obey(struct pod *pod)
 		_exit(0); /* the kernel ends the rest of the pod */
 	fail_clear();
 	int done;
-	switch (order.kind) {
+	switch (order.fds_lost ? 0 : order.kind) {
+	case 0:
+		done = fail_with(EMFILE, "recvmsg", NULL);
+		break;
 	case RUN:
 		done = program_start(&pod->programs, &pod->tree, &order);
 		break;
@@ -228,7 +227,7 @@ static _Noreturn void serve(struct pod *pod)
 	}
 }
 
-void pid1(int control, unsigned char *plan, size_t plan_bytes, unsigned mount_count)
+void pid1(int control)
 {
 	sigset_t children;
 	struct pod pod = {
@@ -243,6 +242,6 @@ void pid1(int control, unsigned char *plan, size_t plan_bytes, unsigned mount_co
 		send_failure(control, 0);
 		_exit(125);
 	}
-	prepare(&pod, plan, plan_bytes, mount_count);
+	prepare(&pod);
 	serve(&pod);
 }

@@ -3,7 +3,6 @@
  * ordinary user the kernel's own checks do most of it; uid 0 without capabilities still owns the
  * files. */
 #include <errno.h>
-#include <sys/stat.h>
 
 #include "jail.h"
 #include "kernel.h"
@@ -14,11 +13,13 @@ static const char *const read_only[] = {
 	"sys", "sysrq-trigger", "irq", "bus", "fs", "driver", "dynamic_debug", "mtrr",
 };
 
-static const char *const masked[] = {
-	"kcore",       "keys",       "timer_list", "timer_stats", "sched_debug", "latency_stats",
-	"acpi",        "scsi",       "asound",     "interrupts",  "kmsg",        "kpagecount",
-	"kpageflags",  "kpagecgroup", "slabinfo",  "vmallocinfo", "pagetypeinfo", "vmcore",
+static const char *const masked_files[] = {
+	"kcore",      "keys",      "timer_list",  "timer_stats", "sched_debug",  "latency_stats",
+	"interrupts", "kmsg",      "kpagecount",  "kpageflags",  "kpagecgroup",  "slabinfo",
+	"vmcore",     "vmallocinfo", "pagetypeinfo",
 };
+
+static const char *const masked_dirs[] = {"acpi", "scsi", "asound"};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -33,14 +34,20 @@ int new_proc(void)
 	return mount < 0 ? fail("fsmount", "proc") : mount;
 }
 
-static int hide(int proc, const char *name, bool is_dir)
+/* Mounts source over each that is there. */
+static int hide(int proc, const char *source, const char *const *names, size_t count)
 {
-	OWNED_FD mask = sys_open_tree(AT_FDCWD, is_dir ? MASK_DIR : MASK_FILE,
-	                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (mask < 0)
-		return fail("open_tree", is_dir ? MASK_DIR : MASK_FILE);
-	if (sys_move_mount(mask, "", proc, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return fail("move_mount", name);
+	OWNED_FD mask = -1;
+	for (size_t i = 0; i < count; i++) {
+		if (mask < 0)
+			mask = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		if (mask < 0)
+			return fail("open_tree", source);
+		if (sys_move_mount(mask, "", proc, names[i], MOVE_MOUNT_F_EMPTY_PATH) == 0)
+			close(take_fd(&mask));
+		else if (errno != ENOENT)
+			return fail("move_mount", names[i]);
+	}
 	return 0;
 }
 
@@ -68,13 +75,9 @@ int mount_proc(struct tree *tree, const char *path)
 		if (make_read_only(proc, read_only[i]) < 0)
 			return -1;
 	}
-	for (unsigned i = 0; i < COUNT(masked); i++) {
-		struct stat found;
-		if (fstatat(proc, masked[i], &found, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		if (hide(proc, masked[i], S_ISDIR(found.st_mode)) < 0)
-			return -1;
-	}
+	if (hide(proc, MASK_FILE, masked_files, COUNT(masked_files)) < 0 ||
+	    hide(proc, MASK_DIR, masked_dirs, COUNT(masked_dirs)) < 0)
+		return -1;
 	if (tree->proc < 0)
 		tree->proc = take_fd(&proc);
 	return 0;

@@ -109,10 +109,9 @@ int receive(int control, struct message *message)
 	message->payload = (struct cursor){message->bytes, message->bytes + got, false};
 	message->kind = take_u32(&message->payload);
 	message->id = take_u32(&message->payload);
-	if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
-		die_malformed("too long, or no descriptor left");
-	if (message->payload.bad)
-		die_malformed("no header");
+	message->fds_lost = header.msg_flags & MSG_CTRUNC;
+	if (message->payload.bad || header.msg_flags & MSG_TRUNC)
+		die_malformed("too short or too long");
 	return 1;
 }
 

@@ -8,8 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define MESSAGE_BYTES 16384
-#define MESSAGE_FDS 253 /* net/scm.h SCM_MAX_FD */
+#define MESSAGE_BYTES 8192
+#define REPLY_BYTES 4608 /* a path, and what is around it */
+#define MESSAGE_FDS 253  /* net/scm.h SCM_MAX_FD */
 #define FILE_BYTES (16u << 20)
 
 enum order {
@@ -49,6 +50,7 @@ bool taken_whole(const struct cursor *from);
 struct message {
 	uint32_t kind, id;
 	struct cursor payload;
+	bool fds_lost; /* RLIMIT_NOFILE was reached: EMFILE is the answer */
 	unsigned fd_count;
 	int fds[MESSAGE_FDS]; /* -1 once taken */
 	unsigned char bytes[MESSAGE_BYTES];
@@ -66,7 +68,7 @@ unsigned char *read_file(int fd, size_t *length);
 /* Writing. */
 struct reply_buffer {
 	size_t used;
-	unsigned char bytes[MESSAGE_BYTES];
+	unsigned char bytes[REPLY_BYTES];
 };
 void put_header(struct reply_buffer *to, uint32_t kind, uint32_t id);
 void put_u64(struct reply_buffer *to, uint64_t value);
