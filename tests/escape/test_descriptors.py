@@ -1,0 +1,124 @@
+"""Descriptors: 0, 1 and 2, and none of them leads to a file of the host's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.escape.yard import PYTHON, refused
+
+if TYPE_CHECKING:
+    from tests.escape.yard import Yard
+    from tests.helpers.runner import Podsh
+
+LIST = """
+import os
+found = []
+for fd in range(256):
+    try:
+        os.fstat(fd)
+    except OSError:
+        continue
+    found.append(fd)
+print(*found)
+"""
+# where each of 0-2 comes from: the mounts it is on that this namespace does not have
+FOREIGN = """
+import os, stat
+with open("/proc/self/mountinfo") as stream:
+    mounts = {line.split()[0] for line in stream}
+for fd in range(3):
+    kind = os.fstat(fd).st_mode
+    with open(f"/proc/self/fdinfo/{fd}") as stream:
+        info = dict(line.split()[:2] for line in stream)
+    if not stat.S_ISFIFO(kind) and not stat.S_ISSOCK(kind) and info["mnt_id:"] not in mounts:
+        print(fd, os.readlink(f"/proc/self/fd/{fd}"))
+"""
+REOPEN = """
+import os, sys
+os.close(os.open("/proc/self/fd/0", os.O_RDWR | os.O_NONBLOCK))
+os.truncate("/proc/self/fd/0", 0)
+"""
+
+
+def test_nothing_above_two(yard: Yard) -> None:
+    """Descriptors that podsh itself was given do not go in."""
+    podsh = yard.podsh
+    leaked = [os.open(podsh.home, os.O_RDONLY), os.open("/etc/passwd", os.O_RDONLY)]
+    high = 200
+    os.dup2(leaked[0], high)
+    fds = (*leaked, high)
+    try:
+        inside = podsh.pod(PYTHON, "-c", LIST, pass_fds=fds)
+        outside = podsh.outside(PYTHON, "-c", LIST, pass_fds=fds)
+    finally:
+        for fd in fds:
+            os.close(fd)
+    assert (inside.code, inside.out) == (0, "0 1 2\n"), inside.err
+    assert outside.out == "0 1 2 " + " ".join(map(str, fds)) + "\n"
+
+
+def test_nothing_above_two_on_a_terminal(yard: Yard) -> None:
+    with yard.podsh.terminal("run", "--rm", "--", PYTHON, "-c", LIST) as terminal:
+        assert terminal.wait() == 0
+    assert terminal.output.endswith(b"0 1 2\r\n")
+
+
+def test_nothing_above_two_by_exec(podsh: Podsh) -> None:
+    """A program that is added to a live pod is no different."""
+    podsh.run("run", "-d", "-n", "fds", "--", "sleep", "100")
+    done = podsh.run("exec", "fds", "--", PYTHON, "-c", LIST)
+    podsh.run("kill", "-s", "KILL", "fds")
+    podsh.run("wait", "fds", "exit", "-t", "10")
+    assert (done.code, done.out) == (0, "0 1 2\n"), done.err
+
+
+@pytest.mark.parametrize("stdin", ["null", "pipe"])
+def test_standard_descriptors_are_the_pods(stdin: str, yard: Yard) -> None:
+    """Devices are the pod's own, /dev/null too; a pipe has no place in a file system."""
+    given = b"" if stdin == "pipe" else None
+    inside = yard.podsh.pod(PYTHON, "-c", FOREIGN, stdin=given)
+    assert (inside.code, inside.out) == (0, ""), inside.err
+    # in a mount namespace of its own the host's /dev/null is on a foreign mount
+    outside = yard.podsh.outside("unshare", "-Urm", PYTHON, "-c", FOREIGN, stdin=None)
+    assert "0 /dev/null" in outside.out, outside.err
+
+
+def test_a_file_is_relayed(yard: Yard) -> None:
+    """``podsh run -- CMD < file``: the pod reads it, but cannot reopen it, larger or writable."""
+    podsh = yard.podsh
+    content = os.urandom(300_000)
+    path = podsh.file(podsh.home / "input", content)
+    copy = podsh.home / "output"
+
+    def run(*argv: str) -> int:
+        with open(path, "rb") as source, open(copy, "wb") as sink:
+            process = podsh.start(
+                *argv, stdin=source.fileno(), stdout=sink.fileno(), stderr=subprocess.PIPE, raw=True
+            )
+            process.communicate(timeout=60)
+            return process.returncode
+
+    assert run(str(podsh.command), "run", "--rm", "--", "cat") == 0
+    assert copy.read_bytes() == content
+    assert run(str(podsh.command), "run", "--rm", "--", PYTHON, "-c", REOPEN) != 0
+    assert path.read_bytes() == content
+    assert run(PYTHON, "-c", REOPEN) == 0
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY | os.O_DIRECTORY, os.O_PATH], ids=["dir", "path"])
+def test_a_way_into_the_host_is_refused(flags: int, yard: Yard) -> None:
+    """A directory or O_PATH descriptor as standard input is a way out by openat(2)."""
+    code = "import os; print(os.listdir('/proc/self/fd/0'))"
+    fd = os.open(yard.podsh.home, flags)
+    try:
+        inside = yard.podsh.pod(PYTHON, "-c", code, stdin=fd)
+        outside = yard.podsh.outside(PYTHON, "-c", code, stdin=fd)
+    finally:
+        os.close(fd)
+    assert refused(inside), inside
+    assert outside.code == 0, outside.err
