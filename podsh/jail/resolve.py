@@ -10,7 +10,7 @@ from podsh.errors import LaunchFailed
 from podsh.kernel import mounts
 from podsh.kernel.uapi import AT_FDCWD, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
 
-_O_PATH = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
+_O_PATH = os.O_PATH | os.O_CLOEXEC
 _STRAIGHT = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 # as the kernel: MAXSYMLINKS, linux/namei.h
 _MAX_LINKS = 40

@@ -43,7 +43,17 @@ class Stdio(NamedTuple):
 class Program:
     """One program that podsh started in the pod: the main one, or one by ``exec``."""
 
-    __slots__ = ("argv", "id", "on_started", "owner", "pid", "size", "status", "terminal")
+    __slots__ = (
+        "argv",
+        "early",
+        "id",
+        "on_started",
+        "owner",
+        "pid",
+        "size",
+        "status",
+        "terminal",
+    )
 
     def __init__(
         self, ident: int, argv: tuple[str, ...], size: tuple[int, int], owner: Channel | None
@@ -53,6 +63,8 @@ class Program:
         self.size = size
         self.owner = owner  # its end ends the program
         self.pid = 0
+        # signals that came before init had said that it runs: (number, whole group)
+        self.early: list[tuple[int, bool]] = []
         self.status: int | None = None  # raw wait status
         self.terminal: Terminal | None = None
         self.on_started: Callable[[Program | PodshError], None] | None = None
@@ -177,6 +189,8 @@ class Pod:
             self.notify({"ev": "start", "pid": pid, "argv": list(program.argv)})
         if program.on_started is not None:
             program.on_started(program)
+        for signo, group in program.early:
+            self.send_signal(program, signo, group=group)
 
     def _failed(self, program: Program, message: orders.Message) -> None:
         error = run_error(program.argv[0], message)
@@ -245,6 +259,10 @@ class Pod:
     # -- ending
 
     def send_signal(self, program: Program, signo: int, *, group: bool = False) -> None:
+        """Signal a program, or its terminal's foreground group; kept until it runs."""
+        if program.pid == 0:
+            program.early = [*program.early[:15], (signo, group)]
+            return
         self.jail.init.send_signal(program.id, signo, 1 if group else 0)
 
     def kill_all(self) -> None:

@@ -190,7 +190,7 @@ class Server:
             if terminal is not None:
                 terminal.resize(*_size(message))
         elif op == "signal":
-            if program is not None and program.pid:
+            if program is not None:
                 group = bool(message.get("group", True))
                 self.pod.send_signal(program, _signo(message), group=group)
         elif op == "eof":
@@ -278,7 +278,7 @@ class Server:
             pod.end()
         elif signo == 9:
             pod.kill_all()
-        elif pod.main.pid:
+        else:
             pod.send_signal(pod.main, signo)
 
     def snapshot(self) -> dict[str, Any]:

@@ -35,6 +35,8 @@ _MODE = re.compile(rb"\x1b\[\?([0-9;]{1,40})([hl])|\x1b([=>])")
 _QUERY = re.compile(rb"\x1b\[(?:[>=]?0?c|\??[56]n|\?[0-9;]*\$p)|\x1bP[+$]q[^\x1b]*\x1b\\")
 _TRACKED = frozenset((1, 7, 9, 25, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 2004))
 _ALTERNATE = frozenset((47, 1047, 1049))
+# open the other side of a pty master, whatever is mounted where: man 2 TIOCGPTPEER
+_TIOCGPTPEER = 0x5441
 _DA1 = re.compile(rb"\x1b\[0?c")
 
 
@@ -112,6 +114,10 @@ class Terminal:
     def __init__(self, master: int, log: Log | None, on_end: Callable[[Terminal], None]) -> None:
         os.set_blocking(master, False)
         self._fd = master
+        # a program with pipes for 0-2 keeps no descriptor of its terminal: held for it, or the
+        # terminal would hang up under it
+        flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+        self._peer: int = fcntl.ioctl(master, _TIOCGPTPEER, flags)
         self._log = log
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -296,6 +302,7 @@ class Terminal:
 
     def linger(self) -> None:
         """The program is gone: take what is still on its way, then end."""
+        self._release()
         self._loop.call_later(LINGER_S, self._quiet, self._total)
 
     def _quiet(self, before: int) -> None:
@@ -305,6 +312,11 @@ class Terminal:
             self._loop.call_later(LINGER_S, self._quiet, self._total)
         else:
             self.close()
+
+    def _release(self) -> None:
+        if self._peer >= 0:
+            os.close(self._peer)
+            self._peer = -1
 
     @property
     def ended(self) -> bool:
@@ -317,6 +329,7 @@ class Terminal:
         self._loop.remove_writer(self._fd)
         os.close(self._fd)
         self._fd = -1
+        self._release()
         if self._log is not None:
             self._log.close()
         self._on_end(self)

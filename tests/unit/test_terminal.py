@@ -93,6 +93,9 @@ def test_holder_sees_and_types_and_the_end_is_noticed() -> None:
         bench.terminal.write(b"keys")
         assert os.read(bench.slave, 10) == b"keys"
         os.close(bench.slave)
+        await asyncio.sleep(0.05)
+        assert not bench.ended  # the program may only have closed its descriptors
+        bench.terminal.linger()
         await bench.until(lambda: bench.ended)
         bench.close()
 
