@@ -86,22 +86,22 @@ class Traces(NamedTuple):
 
     processes: Counter[str]
     mounts: Counter[str]
-    files: Counter[str]
+    sockets: Counter[str]
 
     @classmethod
     def now(cls, *directories: Path) -> Traces:
-        """``directories``: where sockets and the like appear."""
-        files = [
+        """``directories``: where sockets appear."""
+        sockets = [
             str(path.relative_to(top))
             for top in directories
             for path in top.rglob("*")
-            if not path.is_dir()
+            if path.is_socket()
         ]
         names = [
             process.name + (" (zombie)" if process.state == "Z" else "")
             for process in below(os.getpid())
         ]
-        return cls(Counter(names), Counter(mounts()), Counter(files))
+        return cls(Counter(names), Counter(mounts()), Counter(sockets))
 
     def grown(self, before: Traces) -> dict[str, list[str]]:
         """What there is now and was not before."""

@@ -17,8 +17,8 @@ def init_environ() -> bytes:
 
 
 def init_arguments() -> bytes:
-    """PID 1's command line: what launched it, paths of the host."""
-    return read("/proc/1/cmdline").strip(b"\0")
+    """PID 1's command line beyond its name: what launched it, paths of the host."""
+    return read("/proc/1/cmdline").strip(b"\0").removeprefix(b"podsh-init")
 
 
 def init_root() -> list[str]:
@@ -31,7 +31,19 @@ def init_directory() -> list[str]:
 
 
 def init_descriptors() -> list[str]:
-    return os.listdir("/proc/1/fd")
+    """Where PID 1's descriptors lead (their numbers are no secret to root)."""
+    return [os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd")]
+
+
+def init_descriptor_open() -> bool:
+    """One of them, opened anew."""
+    failure = OSError()
+    for fd in os.listdir("/proc/1/fd"):
+        try:
+            return opens(f"/proc/1/fd/{fd}", os.O_RDONLY)
+        except OSError as exc:
+            failure = exc
+    raise failure
 
 
 def init_descriptor_info() -> list[str]:
@@ -49,11 +61,6 @@ def init_memory() -> bool:
 
 def init_maps() -> bytes:
     return read("/proc/1/maps")
-
-
-def init_mounts() -> bytes:
-    """PID 1 is in the pod's own mount namespace, but not dumpable."""
-    return read("/proc/1/mountinfo")
 
 
 def init_namespaces() -> str:
