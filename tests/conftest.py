@@ -6,6 +6,7 @@ each test is checked for what it leaves behind. ``make_podsh`` gives a portal of
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,7 +31,7 @@ def _subreaper() -> None:
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Path]:
     """A directory that every user can enter; short, for the sockets below it."""
-    path = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix=processes.ground_prefix(os.getpid())))
     path.chmod(0o711)
     yield path
     shutil.rmtree(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.escape.yard import BARRED, NOTHING, PYTHON, Row
+from tests.escape.yard import BARRED, NOTHING, Row
 
 if TYPE_CHECKING:
     from tests.escape.yard import Yard

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -75,10 +76,20 @@ def command_line(pid: int) -> str:
     return ""
 
 
+def ground_prefix(pid: int | str) -> str:
+    """What the name of the directory of a suite's files begins with."""
+    return f"/tmp/pt-{pid}-"
+
+
+_ANYBODYS = re.compile(ground_prefix("[0-9]+"))
+
+
 def mounts() -> list[str]:
-    """The mount points of this process's namespace."""
-    text = Path("/proc/self/mountinfo").read_text()
-    return [line.split()[4] for line in text.splitlines()]
+    """The mount points of this process's namespace, but for those of another suite's files."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4] for line in lines]
+    own = ground_prefix(os.getpid())
+    return [point for point in points if point.startswith(own) or not _ANYBODYS.match(point)]
 
 
 class Traces(NamedTuple):
