@@ -82,35 +82,38 @@ class Guest:
             self._carry = data[tail.start() :]
             data = data[: tail.start()]
         out: list[bytes] = []
-        at = 0
+        at = replay = 0
         for found in _SWITCH.finditer(data):
             numbers = _numbers(found)
             if found[2] and not numbers & _ALTERNATE:
                 continue
             before = data[at : found.start()]
             self._record(before)
-            out += (before, self._instead(found, numbers))
+            if replay:  # cleared away again: a pod that flips screens must not flood
+                out[replay] = b""
+            out += (before, *self._instead(found, numbers))
+            replay = len(out) - 1
             at = found.end()
         rest = data[at:]
         self._record(rest)
         out.append(rest)
         return b"".join(out)
 
-    def _instead(self, found: re.Match[bytes], numbers: set[bytes]) -> bytes:
-        """What is written for RIS, a C1 CSI, or a switch of screens."""
+    def _instead(self, found: re.Match[bytes], numbers: set[bytes]) -> tuple[bytes, bytes]:
+        """(what is written for RIS, a C1 CSI or a switch of screens, what is shown again)."""
         final = found[2]
         if final is None:
             if found[0] == b"\xc2\x9b":
-                return b""
+                return b"", b""
             self.alternate = False
             self.ring.clear()
-            return RESET + CLEAR
+            return RESET + CLEAR, b""
         if final in b"rs":
-            return b""
+            return b"", b""
         others = numbers - _ALTERNATE
         out = b"\x1b[?" + b";".join(sorted(others)) + final if others else b""
         self.alternate = final == b"h"
-        return out + CLEAR + (b"" if self.alternate else bytes(self.ring[-RING_BYTES:]))
+        return out + CLEAR, self.again()
 
     def _record(self, data: bytes) -> None:
         if self.alternate:

@@ -1,0 +1,150 @@
+"""Scripts: quoting, variables, and how an error is told."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podsh.cli import main
+from podsh.commands.context import Context
+from podsh.commands.script import ScriptStopped, run_script, split
+from podsh.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VARIABLES = {"DIR": "/srv/my web", "A": "1", "EMPTY": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", []),
+        ("  # only a comment", []),
+        ("ps # and a comment", ["ps"]),
+        ("a#b c", ["a#b", "c"]),
+        ("run -- sh -c 'echo $A; # no'", ["run", "--", "sh", "-c", "echo $A; # no"]),
+        ("x $DIR/a", ["x", "/srv/my web/a"]),
+        ('x "$DIR"', ["x", "/srv/my web"]),
+        ("x ${A}2 $A", ["x", "12", "1"]),
+        (r"x \$A a\ b", ["x", "$A", "a b"]),
+        (r'x "\$A \" \n"', ["x", r"$A \" \n".replace('\\"', '"')]),
+        ("x '' \"\" $EMPTY", ["x", "", "", ""]),
+        ("x $ 5$", ["x", "$", "5$"]),
+        ("x a''b", ["x", "ab"]),
+    ],
+)
+def test_words(line: str, words: list[str]) -> None:
+    assert split(line, VARIABLES) == words
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5))
+def test_what_a_shell_quotes_is_read_back(words: list[str]) -> None:
+    assert split(shlex.join(words), {}) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("x 'a", "no closing '"),
+        ('x "a', 'no closing "'),
+        ("x \\", "nothing follows"),
+        ("x $NO_SUCH_THING_", "$NO_SUCH_THING_ is not set"),
+        ("x ${A", "${A: no closing }"),
+        ("x ${}", "not a variable's name"),
+    ],
+)
+def test_what_cannot_be_read(line: str, error: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        split(line, VARIABLES)
+    assert error in str(caught.value)
+
+
+def script(text: str, context: Context | None = None) -> int:
+    return run_script(text.splitlines(), "t.pod", context or Context("script"))
+
+
+def test_the_first_error_stops_with_file_and_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ScriptStopped) as caught:
+        script("set A=1\n\n# comment\nset --nope\nset B=2")
+    assert str(caught.value).startswith("t.pod:4: set: unrecognized arguments: --nope")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_leading_dash_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    context = Context("script")
+    assert script("-set --nope\n- nosuch\nset B=2", context) == 0
+    assert context.variables == {"B": "2"}
+    said = capsys.readouterr().err
+    assert "t.pod:1: set:" in said
+    assert "t.pod:2: unknown command: nosuch" in said
+
+
+def test_variables_and_quit() -> None:
+    context = Context("script")
+    assert script("set A=x\nset B=$A$A\nquit\nnosuch", context) == 0
+    assert context.variables == {"A": "x", "B": "xx"}
+
+
+def test_source_and_its_errors(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.write_text("set A=1\nset -x\n")
+    context = Context("script")
+    with pytest.raises(ScriptStopped) as caught:
+        script(f"source {inner}", context)
+    assert str(caught.value).startswith(f"{inner}:2: set:")
+    assert context.variables == {"A": "1"}
+
+
+def test_a_file_that_sources_itself(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.write_text(f"source {loop}\n")
+    with pytest.raises(ScriptStopped, match="sources itself"):
+        script(f"source {loop}")
+
+
+def test_the_command_line_runs_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s"
+    path.write_text("set A=1\nset\n")
+    assert main(["-f", str(path)]) == 0
+    assert capsys.readouterr().out == "A=1\n"
+    assert main(["-c", "set A=2\nset"]) == 0
+    assert capsys.readouterr().out == "A=2\n"
+    path.write_bytes(b"set A=1\nset \xff\n")
+    assert main(["-f", str(path)]) == 2
+    assert capsys.readouterr().err == f"podsh: {path}:2: is not UTF-8\n"
+    assert main(["-f", str(tmp_path / "none")]) == 2
+    assert main(["-c", "attch web"]) == 2
+    assert capsys.readouterr().err.endswith("-c:1: unknown command: attch; did you mean attach?\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["--nope"], 2, "podsh: unrecognized arguments: --nope"),
+        (["-c"], 2, "podsh: -c takes the commands"),
+        (["-f", "a", "b"], 2, "podsh: -f takes a file"),
+        (["nosuch\x1b[2J"], 2, "podsh: unknown command: nosuch\\x1b[2J"),
+        (["help", "nosuch"], 2, "podsh: help: no command called 'nosuch'"),
+        (["set", "1=2"], 2, "podsh: set: '1=2' is not NAME=VALUE"),
+    ],
+)
+def test_usage_errors(
+    argv: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == code
+    assert said in capsys.readouterr().err
+
+
+def test_help_knows_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    everything = capsys.readouterr().out
+    assert "attach" in everything
+    assert main(["help", "profile"]) == 0
+    assert "profile new" in capsys.readouterr().out
+    assert main(["run", "--help"]) == 0
+    assert "--dry-run" in capsys.readouterr().out
