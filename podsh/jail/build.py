@@ -141,7 +141,9 @@ class _Builder:
                 carry_out(op)
         for path, target in sorted(self.links.items()):
             self._add(orders.link(target, path))
-        for bound in sorted(self.bounds, key=lambda b: b.dst.split("/")):
+        self.bounds.sort(key=lambda b: b.dst.split("/"))
+        for bound in self.bounds:
+            self._make_point(bound)
             self._mount(clone(bound.fd, bound.attrs), bound.dst, not bound.is_dir, False)
         for op in self.plan.ops:
             if isinstance(op, p.File):
@@ -213,6 +215,36 @@ class _Builder:
                 return above.attrs == bound.attrs and above.src + rest == bound.src
             parent = os.path.dirname(parent)
         return False
+
+    def _make_point(self, bound: Bound) -> None:
+        """Where a bind lies in the pod's own home, that home needs a name to mount it on.
+
+        The pod could write there before: each step is taken from a descriptor, no link followed.
+        """
+        above = [b for b in self.bounds if below(bound.dst, b.dst)]
+        if not above or not above[-1].op.own:
+            return
+        home = above[-1]  # sorted: the nearest comes last
+        parts = bound.dst[len(home.dst) + 1 :].split("/")
+        at = os.dup(home.fd)
+        try:
+            for part in parts[:-1] if not bound.is_dir else parts:
+                try:
+                    os.mkdir(part, 0o700, dir_fd=at)
+                except FileExistsError:
+                    pass
+                inner = os.open(part, _ONTO_ITSELF, dir_fd=at)
+                os.close(at)
+                at = inner
+            if not bound.is_dir:
+                flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                os.close(os.open(parts[-1], flags, 0o600, dir_fd=at))
+        except OSError as exc:
+            place = f"make a place for {bound.dst} in the pod's home"
+            hint = "an earlier run left something else of that name there"
+            raise LaunchFailed(os.strerror(exc.errno or 0), place=place, hint=hint) from None
+        finally:
+            os.close(at)
 
     # -- places in the pod
 

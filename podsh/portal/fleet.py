@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,31 @@ ADOPT_S = 5.0
 KEEP_UNNAMED = 100
 
 
+class HostMounts:
+    """Whether the host's mounts changed since the zygote copied them.
+
+    Where ``/`` is shared the changes reach its namespace by themselves; where it is private (in
+    containers, mostly) they do not, and a new zygote has to be started.
+    """
+
+    def __init__(self) -> None:
+        # polled for POLLPRI: man 5 proc_pid_mounts
+        self._file = open("/proc/self/mountinfo", "rb", buffering=0)
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLPRI)
+        self._poll.poll(0)
+
+    def moved(self) -> bool:
+        if not self._poll.poll(0):
+            return False
+        with open("/proc/self/mountinfo", "rb") as file:
+            for line in file:
+                fields = line.split(b" - ")[0].split(b" ")
+                if fields[4] == b"/":
+                    return not any(tag.startswith(b"shared:") for tag in fields[6:])
+        return True
+
+
 class Fleet:
     """All pods, live and ended; ``on_event(event)`` is told of everything that happens."""
 
@@ -42,6 +68,8 @@ class Fleet:
         self._loop = asyncio.get_running_loop()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
+        self._errors = -1  # where the zygote of now writes what went wrong
+        self._host = HostMounts()
         self._words: deque[str] = deque(maxlen=8)  # the zygote's last lines
         self._removals: set[asyncio.Task[None]] = set()
 
@@ -49,7 +77,8 @@ class Fleet:
 
     def start_zygote(self) -> None:
         """Start it if it is not there; its failure is reported by the launch that needs it."""
-        if self._zygote is not None and self._zygote.poll() is None:
+        alive = self._zygote is not None and self._zygote.poll() is None
+        if alive and not self._host.moved():
             return
         self.stop_zygote()
         binary = paths.init_binary()
@@ -87,6 +116,7 @@ class Fleet:
         ours.setblocking(False)
         self._requests = ours
         self._words.clear()
+        self._errors = errors_in
         self._loop.add_reader(errors_in, self._zygote_says, errors_in)
 
     def _zygote_says(self, fd: int) -> None:
@@ -97,15 +127,14 @@ class Fleet:
         if not data:
             self._loop.remove_reader(fd)
             os.close(fd)
-            self._zygote_gone()
+            if fd == self._errors:
+                self._zygote_gone()
             return
         os.write(2, data)  # the portal's log
         self._words.extend(data.decode("utf-8", "replace").splitlines())
 
     def _zygote_gone(self) -> None:
         """It ended although nobody asked: launches that wait for it fail with its last words."""
-        if self._zygote is None:
-            return
         words = self._words[-1] if self._words else "the zygote ended"
         error = KernelLacks(words, hint="see what is missing: podsh doctor")
         for name, pod in list(self.pods.items()):
@@ -114,6 +143,7 @@ class Fleet:
 
     def stop_zygote(self) -> None:
         """Close its socket: it ends by itself, and so do its standby monitors."""
+        self._errors = -1
         if self._requests is not None:
             self._requests.close()
             self._requests = None

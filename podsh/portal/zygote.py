@@ -58,6 +58,9 @@ def _serve(requests: socket.socket, template_fd: int) -> None:
                 children.recv(4096)
                 standby -= _reaped()
             elif fd == requests.fileno():
+                # the standbys read the same end of file; monitors of live pods go on
+                for pid in standby:
+                    os.waitpid(pid, 0)
                 return
 
 

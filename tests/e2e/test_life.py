@@ -32,7 +32,9 @@ def row(podsh: Podsh, name: str) -> dict:
 
 def test_pods_outlive_the_portal_and_are_adopted(make_podsh: Callable[[], Podsh]) -> None:
     podsh = make_podsh()
-    podsh.run("run", "-d", "-n", "live", "--", "sh", "-c", "echo before; sleep 1; echo after; sleep 100")
+    podsh.run(
+        "run", "-d", "-n", "live", "--", "sh", "-c", "echo before; sleep 1; echo after; sleep 100"
+    )
     podsh.run("run", "-d", "-n", "done", "--", "sh", "-c", "exit 3")
     podsh.run("wait", "done", "exit")
     pid = row(podsh, "live")["pid"]
@@ -93,7 +95,9 @@ def test_twenty_pods_at_once_each_attached_and_detached(podsh: Podsh) -> None:
     script = "echo out-$0; read line; echo got-$line; exit ${0#p}"
     with ThreadPoolExecutor(8) as pool:
         codes = list(
-            pool.map(lambda n: podsh.run("run", "-d", "-n", n, "--", "sh", "-c", script, n).code, names)
+            pool.map(
+                lambda n: podsh.run("run", "-d", "-n", n, "--", "sh", "-c", script, n).code, names
+            )
         )
     assert codes == [0] * 20
     for name in names:
@@ -110,7 +114,9 @@ def test_twenty_pods_at_once_each_attached_and_detached(podsh: Podsh) -> None:
             terminal.send("x\r")
             assert terminal.wait() == int(name[1:])
     assert {row["name"]: row["exit"] for row in podsh.ps()} == {n: int(n[1:]) for n in names}
-    zombies = [p for p in processes.below(os.getpid()) if p.state == "Z" and p.parent != os.getpid()]
+    zombies = [
+        p for p in processes.below(os.getpid()) if p.state == "Z" and p.parent != os.getpid()
+    ]
     assert not zombies
 
 
