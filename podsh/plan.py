@@ -363,6 +363,7 @@ def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
         ("[x11]", profile.x11.enabled or profile.x11.nested),
         ("[wayland]", profile.wayland.enabled or profile.wayland.nested),
         ("[run] init", profile.run.init is not None),
+        ("cmdr", profile.run.cmdr is not None),
         ("[access] transition", access.transition is not None),
         ("[access] unlisted = ask", access.unlisted == "ask"),
         ("[access] ask", bool(access.ask)),
