@@ -98,11 +98,20 @@ if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
             "comes from the index that pip is set up for: $($bin/python -m pip config get \
                 global.index-url 2>/dev/null || echo "${PIP_INDEX_URL:-https://pypi.org/simple}")"
     fi
+    # pip's own script imports re, a fifth of the time that podsh takes to start; and what -I
+    # leaves out (PYTHONPATH, the user's packages) is not to decide what a sandbox runs
+    place=$(pwd -P)/$bin
+    case $place in
+    *[[:space:]]*) ;; # a #! line cannot name it
+    *)
+        printf '#!%s/python -I\nimport sys\n\nfrom podsh.cli import main\n\nsys.exit(main())\n' \
+            "$place" >$bin/podsh
+        ;;
+    esac
     echo "$wanted" >"$mark"
     # development tools are on top of podsh itself
     echo "$wanted" >.venv/.installed-run
 else
     # only the native sources changed
-    $bin/python -c 'from podsh.native.build import build; build("podsh/native")' ||
-        fail "could not compile podsh/native/init"
+    $bin/python podsh/native/build.py >/dev/null || fail "could not compile podsh/native/init"
 fi
