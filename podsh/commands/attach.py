@@ -111,9 +111,25 @@ def exec_(args: Args, context: Context) -> int:
         message = {"op": "exec", "argv": args.rest, "env": env, "cwd": args.maybe("cwd")}
         return drive(channel, message, streams, terminal, context, name)
     finally:
-        streams.close()
+        if context.held is None or context.held[1].relays is not streams.relays:
+            streams.close()
         if terminal is not None:
             terminal.close()
+
+
+def resume(context: Context) -> int:
+    """Back to the program that C-] left (``context.held``); its exit code when it ends."""
+    from podsh.console.terminal import Terminal
+
+    assert context.held is not None
+    name, attachment = context.held
+    attachment.terminal = Terminal(1)
+    try:
+        return conclude(attachment, context, name)
+    finally:
+        attachment.terminal.close()
+        if context.held is None:
+            attachment.close()
 
 
 def drive(
@@ -136,6 +152,8 @@ def drive(
             terminal,
             hold=message["op"] == "exec",
             alternate=in_console and streams.raw and capable(),
+            # what ends the console does not end its pods
+            forward=not in_console,
             name=show(name, 40),
         )
         code = conclude(attachment, context, name)
@@ -169,16 +187,16 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
     elif outcome.reason == engine.LOST:
         raise Disconnected("the pod's monitor is gone", place=show(name), hint="see: podsh ps")
     elif outcome.reason == engine.EXIT and attachment.alternate:
-        _last_words(outcome, context, name)
+        _last_words(attachment, outcome, context, name)
     return outcome.code
 
 
-def _last_words(outcome: Outcome, context: Context, name: str) -> None:
-    """The end of the output, as text, where the screen that it was on is gone."""
-    lines = plain_lines(outcome.tail)
-    for line in lines[-_TAIL_LINES:]:
-        context.out(f"{show(name, 24)} | {line}")
-    if context.mode != "console":  # there the event says so
+def _last_words(attachment: Attachment, outcome: Outcome, context: Context, name: str) -> None:
+    """What the person would miss, now that the program's screen is gone: its end, as text."""
+    if outcome.code or not outcome.typed:
+        for line in plain_lines(outcome.tail)[-_TAIL_LINES:]:
+            context.out(f"{show(name, 24)} | {line}")
+    if context.mode != "console" or attachment.hold:  # else an event says so
         how = f"killed by {signal_name(outcome.signal)}" if outcome.signal else ""
         context.err(f"podsh: {show(name)}: {how or f'exit {outcome.code}'}")
 

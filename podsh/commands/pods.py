@@ -98,12 +98,14 @@ def kill(args: Args, context: Context) -> int:
     if number is not None:
         return 0
     import signal
+    import time
 
     for name in names:
         portal.call("kill", name=name, signal=int(signal.SIGTERM))
+    end = time.monotonic() + GRACE_S
     for name in names:
         try:
-            portal.call("wait", name=name, timeout_s=GRACE_S)
+            portal.call("wait", name=name, timeout_s=max(end - time.monotonic(), 0.01))
         except TimedOut:
             portal.call("kill", name=name, signal=int(signal.SIGKILL))
             portal.call("wait", name=name, timeout_s=KILL_S)

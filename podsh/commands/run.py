@@ -26,10 +26,6 @@ def run(args: Args, context: Context) -> int:
     if args.flag("detach"):
         context.out(show(_start(fields, context)))
         return 0
-    if context.mode == "console":
-        from podsh.commands.attach import attach_to
-
-        return attach_to(_start(fields, context), context)
     return _foreground(fields, context)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
@@ -66,12 +67,14 @@ class History(FileHistory):
             super().store_string(string)
 
 
-def history() -> History:
-    """The history in the state directory, for its owner alone."""
+def history() -> tuple[History, bool]:
+    """The history in the state directory, for its owner alone; whether it is new."""
     paths.own_dir(paths.state_dir())
     path = os.path.join(paths.state_dir(), "history")
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    return History(path)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    new = os.fstat(fd).st_size == 0
+    os.close(fd)
+    return History(path), new
 
 
 def bindings(go_back: Callable[[KeyPressEvent], None]) -> KeyBindings:
@@ -116,6 +119,7 @@ class Console:
         self.context = context
         self.entered = entered
         self.accessible = bool(os.environ.get("ACCESSIBLE"))
+        lines, self.first_time = history()
         self.feed = Feed(self._woken, color=context.color)
         self.completer = RegistryCompleter(self)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,7 +127,7 @@ class Console:
         self._code = 0
         self.session: PromptSession[str] = PromptSession(
             PROMPT,
-            history=history(),
+            history=lines,
             completer=self.completer,
             complete_style=CompleteStyle.READLINE_LIKE,
             complete_while_typing=False,
@@ -183,14 +187,17 @@ class Console:
             self.completer.close()
 
     def _greet(self) -> None:
-        from podsh.commands.welcome import machine_line
-
         pods = self.context.portal().call("ps")["pods"]
         live = [str(pod["name"]) for pod in pods if pod.get("state") in messages.LIVE]
         names = ", ".join(show(name) for name in live[:_NAMES_SHOWN])
         more = f" and {len(live) - _NAMES_SHOWN} more" if len(live) > _NAMES_SHOWN else ""
         there = f"Pods: {names}{more}." if live else "No pods."
-        self.context.out(f"{machine_line()} {there}")
+        if self.first_time:  # the probes take a moment, and their news are for once
+            from podsh.commands.welcome import machine_line
+
+            self.context.out(f"{machine_line()} {there}")
+        else:
+            self.context.out(f"podsh {messages.VERSION}. {there}")
         if not live:
             self.context.out(_WELCOME)
         self.context.flush()
@@ -226,6 +233,8 @@ class Console:
             self.context.err(show_lines(f"podsh: {exc}"))
         except KeyboardInterrupt:
             self.context.err("podsh: interrupted")
+        except Exception:  # a fault of ours must not cost the person the console
+            traceback.print_exc()
         return not self.context.leave
 
     async def _execute(self, line: str) -> None:
@@ -279,12 +288,10 @@ class Console:
 
     async def _go_back(self) -> None:
         """C-]: to the program that it left, else to the pod last looked at."""
-        from podsh.commands.attach import attach_to, conclude
+        from podsh.commands.attach import attach_to, resume
 
-        held = self.context.held
-        if held is not None:
-            name, attachment = held
-            self._on_terminal(lambda: conclude(attachment, self.context, name))
+        if self.context.held is not None:
+            self._on_terminal(lambda: resume(self.context))
         elif self.context.last_pod is not None:
             name = self.context.last_pod
             self._on_terminal(lambda: attach_to(name, self.context))

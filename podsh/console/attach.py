@@ -49,18 +49,17 @@ class Outcome:
 
     code: for EXIT the program's exit code (128+signal), for SIGNAL and HANGUP 128+signal.
     signal: the signal that ended the program, if one did. tail: the last that it wrote on
-    its normal screen, where that was shown on the alternate one.
+    its normal screen, where that was shown on the alternate one. typed: whether it got keys.
     """
 
-    __slots__ = ("code", "reason", "signal", "tail")
+    __slots__ = ("code", "reason", "signal", "tail", "typed")
 
-    def __init__(
-        self, reason: str, code: int = 0, signal: int | None = None, tail: bytes = b""
-    ) -> None:
+    def __init__(self, reason: str, code: int = 0, signal: int | None = None) -> None:
         self.reason = reason
         self.code = code
         self.signal = signal
-        self.tail = tail
+        self.tail = b""
+        self.typed = False
 
 
 class Attachment:
@@ -68,8 +67,9 @@ class Attachment:
 
     channel: the monitor, its hello done. terminal: where the pty's output goes (None: nowhere).
     raw: the terminal is the program's alone, with the attention key. keys: it is read at all.
-    alternate: on the alternate screen. forward: signals to podsh are for the program; else they
-    end the attachment only. hold: the attention key keeps the connection, for another ``run``.
+    alternate: on the alternate screen. forward: signals to podsh are for the program, and a
+    terminal that hangs up ends it; else they end the attachment only. hold: the attention key
+    keeps the connection, for another ``run``.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Attachment:
         self._poll = select.poll()
         self._registered: dict[int, int] = {}
         self._runs = 0
+        self._typed_any = False
 
     # -- the whole of it
 
@@ -126,6 +127,7 @@ class Attachment:
             for fd in list(self._registered):
                 self._want(fd, 0)
         assert self._outcome is not None
+        self._outcome.typed = self._typed_any
         return self._outcome
 
     def close(self) -> None:
@@ -288,6 +290,7 @@ class Attachment:
         if self.raw:
             data, attention = self._attention.feed(data)
         if data:
+            self._typed_any = True
             self._to_monitor += encode_data(data)
             self._flush_keys()
         if attention:
@@ -345,9 +348,11 @@ class Attachment:
     def _detach(self) -> None:
         """Tell the monitor that the program is to live on, and wait until it has heard."""
         assert self._outcome is not None
-        if self._outcome.reason not in (ATTENTION, SIGNAL) or not self._connected:
-            return
-        if self._outcome.reason == ATTENTION and self.hold:
+        leaving = self._outcome.reason in (ATTENTION, SIGNAL) or (
+            self._outcome.reason == HANGUP and not self.forward
+        )
+        held = self.hold and self._outcome.reason == ATTENTION
+        if not leaving or held or not self._connected:
             return
         sock = self.channel.sock
         try:
@@ -457,6 +462,7 @@ def run_streams(
     *,
     hold: bool = False,
     alternate: bool = False,
+    forward: bool = True,
     name: str = "",
 ) -> Attachment:
     """Send ``message`` (start or exec) with what 0-2 are; the attachment, not yet run."""
@@ -478,6 +484,7 @@ def run_streams(
         raw=streams.raw,
         keys=streams.keys,
         alternate=alternate,
+        forward=forward,
         hold=hold,
         name=name,
         relays=streams.relays,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 KEPT_LINES = 500
 _RETRY_S = 0.5
+# the person who attaches knows that they do
+_QUIET = frozenset(("attached", "detached"))
 
 
 class Feed(threading.Thread):
@@ -77,9 +79,11 @@ class Feed(threading.Thread):
         events = client.events()
         stale = True
         for event in events:
-            if event.get("ev") != "live":
-                self._add(event_line(event, color=self._color))
+            kind = event.get("ev")
+            if kind != "live":
                 stale = True
+                if kind not in _QUIET:
+                    self._add(event_line(event, color=self._color))
             if select.select([client], [], [], 0)[0]:
                 continue  # more of a burst: one look at the pods is enough
             if stale:

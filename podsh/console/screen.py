@@ -14,7 +14,8 @@ RESET = (
     b"\x18\x1b\\"
     b"\x1b[!p"  # DECSTR: soft reset
     b"\x1b[0m\x1b(B\x1b)B\x0f"  # attributes, character sets
-    b"\x1b[r\x1b[?6l\x1b[?7h\x1b[4l\x1b[20l\x1b[2l"  # margins, origin, wrap, insert, LNM, KAM
+    b"\x1b7\x1b[r\x1b[?6l\x1b8"  # margins and origin mode, which move the cursor home
+    b"\x1b[?7h\x1b[4l\x1b[20l\x1b[2l"  # wrap, insert, LNM, KAM
     b"\x1b[?1l\x1b>"  # cursor keys, keypad
     b"\x1b[?5l\x1b[?25h"  # reverse video off, cursor on
     b"\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l"  # mouse, focus
