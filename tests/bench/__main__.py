@@ -1,0 +1,133 @@
+"""``make bench``: launch, memory and terminal throughput of podsh against others, as both callers.
+
+    python -m tests.bench [launch] [memory] [throughput] [--rounds N] [--caller root|user]
+
+Prints tables (medians; the spread is the noise of this machine) and writes bench.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench import memory, throughput
+from tests.helpers import callers, install, processes
+from tests.helpers.runner import Podsh
+
+PARTS = ("launch", "memory", "throughput")
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median, quartiles and extremes."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return {
+        "median": middle,
+        "q1": low,
+        "q3": high,
+        "min": min(values),
+        "max": max(values),
+        "n": len(values),
+    }
+
+
+def table(title: str, times: dict[str, list[float]], unit: str, base: str) -> dict[str, Any]:
+    """Print one table, with each contender's ratio to ``base``; the figures as data."""
+    figures = {name: summary(values) for name, values in times.items() if values}
+    print(f"\n{title}")
+    print(f"  {'':22}{unit:>9}{'quartiles':>17}{'least':>8}  x {base}")
+    for name, found in figures.items():
+        ratio = found["median"] / figures[base]["median"]
+        print(
+            f"  {name:22}{found['median']:9.2f}{found['q1']:9.2f}-{found['q3']:<7.2f}"
+            f"{found['min']:8.2f}  {ratio:5.2f}"
+        )
+    return figures
+
+
+def launch(podsh: Podsh, rounds: int) -> dict[str, Any]:
+    """Its own process: only the caller may talk to the caller's portal."""
+    done = podsh.outside(
+        sys.executable,
+        *("-m", "tests.bench.launch", str(rounds), str(podsh.command)),
+        cwd=install.ROOT,
+        timeout=1800,
+    )
+    assert done.code == 0, done.err
+    title = f"Launch of /bin/true as {podsh.caller.name}, {rounds} rounds"
+    return table(title, json.loads(done.out), "ms", "bwrap")
+
+
+def idle(podsh: Podsh) -> dict[str, Any]:
+    found = memory.measure(podsh)
+    print(f"\nMemory of an idle pod as {podsh.caller.name} ({memory.PODS} pods of sleep), PSS")
+    for name, kib in found.items():
+        note = "  (once, for all pods)" if name in ("portal", "zygote", "standby") else ""
+        print(f"  {name:22}{kib / 1024:9.2f} MiB{note}")
+    return dict(found)
+
+
+def terminal(podsh: Podsh, rounds: int) -> dict[str, Any]:
+    size = throughput.SIZE // 1_000_000
+    return {
+        kind: table(
+            f"cat of {size} MB, {kind}, as {podsh.caller.name}, {rounds} rounds",
+            speeds,
+            "MB/s",
+            "tmux" if kind == "escape-dense" else "dtach",
+        )
+        for kind, speeds in throughput.measure(podsh, rounds).items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--rounds", type=int, default=100, help="of launch; others take a 20th")
+    parser.add_argument("--caller", choices=callers.names(), help="default: both")
+    parser.add_argument("--output", type=Path, default=install.ROOT / "bench.json")
+    options = parser.parse_args()
+    parts = options.parts or PARTS
+    few = max(3, options.rounds // 20)
+    result: dict[str, Any] = {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+    print(f"kernel {result['kernel']}, {result['cores']} cores, load {result['load']:.2f}")
+    processes.adopt_orphans()
+    for name in [options.caller] if options.caller else callers.names():
+        if name == "user" and os.getuid() == 0 and not install.checkout_is_reachable():
+            print("\nas user: not measured, the checkout is below a directory closed to others")
+            continue
+        with tempfile.TemporaryDirectory(prefix="pt-bench-") as directory:
+            Path(directory).chmod(0o711)
+            command = install.ROOT / ".venv" / "bin" / "podsh"
+            podsh = Podsh(command, callers.caller(name), Path(directory) / name)
+            found = result[name] = {}
+            try:
+                if "launch" in parts:
+                    found["launch"] = launch(podsh, options.rounds)
+                if "memory" in parts and os.getuid() == 0:
+                    found["memory"] = idle(podsh)
+                elif "memory" in parts:
+                    print("\nmemory: not measured, only root can read it of podsh's processes")
+                if "throughput" in parts:
+                    found["throughput"] = terminal(podsh, few)
+            finally:
+                podsh.close()
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"\nwritten: {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""How long until /bin/true has run and is gone: podsh, bubblewrap, nothing; in one loop.
+
+Runs as the caller whose podsh it measures (``python -m tests.bench.launch ROUNDS COMMAND``), with a
+warm portal; prints the times of every round as JSON, milliseconds by name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from podsh.portal import client
+from tests.bench import contenders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRUE = ["/bin/true"]
+WARM_UP = 5
+
+
+def measure(rounds: int, podsh: str) -> dict[str, list[float]]:
+    """Milliseconds of each round by contender, the contenders taking turns."""
+    environ = dict(os.environ)
+    portal = client.connect()
+    message = contenders.request(TRUE, environ)
+
+    ended: list[str] = []
+
+    def warm_portal() -> None:
+        name = portal.call("run", **message)["name"]
+        assert portal.call("wait", name=name)["exit"] == 0
+        ended.append(name)
+
+    def process(*argv: str) -> Callable[[], None]:
+        program = shutil.which(argv[0]) or argv[0]
+
+        def run() -> None:
+            pid = os.posix_spawn(program, argv, environ)
+            assert os.waitpid(pid, 0)[1] == 0
+
+        return run
+
+    runners = {
+        "spawn": process(*TRUE),
+        "bwrap": process(*contenders.bwrap(contenders.plan(TRUE, environ))),
+        "podsh, warm portal": warm_portal,
+        "python -I -c pass": process(sys.executable, "-I", "-c", "pass"),
+        "podsh run": process(podsh, "run", "--rm", "--", *TRUE),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for turn in range(-WARM_UP, rounds):
+        for name, run in runners.items():
+            start = time.perf_counter()
+            run()
+            took = (time.perf_counter() - start) * 1e3
+            if turn >= 0:
+                times[name].append(took)
+            while ended:
+                portal.call("rm", name=ended.pop())
+            # what a launch leaves to do in the background is not the next one's
+            time.sleep(0.02)
+    portal.close()
+    return times
+
+
+if __name__ == "__main__":
+    subprocess.run(contenders.bwrap(contenders.plan(TRUE, os.environ)), check=True)
+    print(json.dumps(measure(int(sys.argv[1]), sys.argv[2])))
