@@ -18,10 +18,9 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, PodshError, from_wire
-from podsh.kernel import syscalls
+from podsh.kernel import helper, syscalls
 from podsh.kernel.fds import OwnedFd
 from podsh.kernel.refusals import refusals, refuse
-from podsh.paths import package_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,18 +146,11 @@ def _compiled_elsewhere(spec: FilterSpec) -> bytes:
     """``build`` in a process of its own: libseccomp and ctypes' search for it stay out of ours."""
     import subprocess
 
-    # an isolated interpreter does not look where a checkout is; the path goes away again at once
-    # so that nothing beside the package can shadow the standard library
-    start = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import podsh; del sys.path[0]; "
-        "from podsh.kernel import seccomp; seccomp.main(sys.argv[2])"
-    )
-    parent = os.path.dirname(package_dir())
     done = subprocess.run(
-        [sys.executable, "-I", "-c", start, parent, json.dumps(spec._asdict())],
+        helper.command("podsh.kernel.seccomp", json.dumps(spec._asdict())),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        env=helper.ENVIRONMENT,
         timeout=60,
     )
     program = done.stdout
