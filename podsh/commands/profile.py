@@ -159,8 +159,15 @@ def _edited(library: Library, target: str, text: str, context: Context) -> str |
                 if not sys.stdin.isatty():
                     raise _keep(exc, target, edited) from None
                 context.err(render.show_text(str(exc)))
-            if input("Enter: edit again, q: give up  ").strip():
+            if not _again():
                 return None
+
+
+def _again() -> bool:
+    try:
+        return not input("Enter: edit again, q: give up  ").strip()
+    except EOFError:
+        return False
 
 
 def _keep(error: UsageError, target: str, text: str) -> UsageError:

@@ -7,8 +7,9 @@ the profile ``base``, but for its own folder.** In particular
 - it may extend only ``base`` and files of its own folder, and ``base``'s ``deny`` always holds;
 - it may bind what lies below its folder (writable too; never by a link that leads out), what
   ``base`` binds, no freer than there, and the device nodes that every pod has;
-- network, home, capabilities, ptrace, nesting, foreign ABIs, displays, limits, ``domain``,
-  ``transition``, ``confined``, ``shim`` and ``unattended`` may be ``base``'s or stricter;
+- its network is none, a loopback of its own, or what ``base`` has;
+- home, capabilities, ptrace, nesting, foreign ABIs, displays, limits, ``domain``, ``transition``,
+  ``confined``, ``shim`` and ``unattended`` may be ``base``'s or stricter;
 - it may not read the caller's environment (``$VAR``).
 
 The folder is the caller's directory; where that is ``/``, the home or above it, and so no
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 HINT = "it came with a project; if you trust it, copy it to ~/.config/podsh/profiles"
 DEVICES = frozenset(f"/dev/{name}" for name in "null zero full random urandom tty".split())
 
-# from strict to wide
-_NETS = ("none", "loop", "host")
 # only this value, or base's own
 _ONLY: dict[str, tuple[object, ...]] = {
     "fs.home": ("private", "tmp", "podhome"),
@@ -115,8 +114,7 @@ def _setting(key: str, setting: Setting, base: Profile) -> None:
     value, where = setting
     table, _, name = key.partition(".")
     if key == "net.mode":
-        widest = _NETS.index(base.net.mode) if base.net.mode in _NETS else 0
-        if value not in _NETS[: widest + 1]:
+        if value not in ("none", "loop") and (value, base.net.mode) != ("host", "host"):
             _refuse(f"net.mode {quoted(str(value))} is wider than base's", where)
     elif table == "limits":
         _limit(name, value, where, base)

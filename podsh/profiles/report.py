@@ -53,7 +53,7 @@ def rows(profile: Profile) -> list[Row]:
 def remarks(profile: Profile) -> list[str]:
     """What a person should know of a profile that is valid: its notes, what would fail here."""
     found = list(profile.notes)
-    if not profile.run.cmd and not profile.extends and profile.dialect == "toml":
+    if not profile.run.cmd and not profile.extends and profile.access.domain:
         found.append("no [run] cmd: each run must give a program after --")
     found += [
         f"{bind.where}: {bind.path} is not there, and not optional"

@@ -8,6 +8,7 @@ refuses these. It takes any text: what is not TOML is left to tomllib to say.
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import NoReturn
 
 from podsh.errors import UsageError
@@ -61,6 +62,16 @@ def scan(text: str, file: str) -> Lines:
     return Lines(scanner.lines)
 
 
+def _unquoted(token: str) -> str:
+    """The key that a quoted string is."""
+    if token[0] == '"' and "\\" in token:
+        try:
+            return str(tomllib.loads(f"key={token}")["key"])
+        except ValueError:  # tomllib will say so for the whole document
+            pass
+    return token[1:-1]
+
+
 class _Scanner:
     """The state between tokens. ``stack``: open arrays (path, index), inline tables (path, -1)."""
 
@@ -94,7 +105,7 @@ class _Scanner:
                 self._element()
             self.line += token.count("\n") if kind == _LONG else 0
         else:
-            self._part(token[1:-1] if kind == _STRING else token)
+            self._part(_unquoted(token) if kind == _STRING else token)
             self.line += token.count("\n") if kind == _LONG else 0
 
     def _part(self, name: str) -> None:
@@ -117,8 +128,10 @@ class _Scanner:
         elif self.mode == _KEY:
             if sign == "=":
                 base = self.stack[-1][0] if self.stack else self.prefix
-                self.path = (*base, *self.parts)
-                self.lines.setdefault(self.path, self.line)
+                self.path = base
+                for part in self.parts:
+                    self.path = (*self.path, part)
+                    self.lines.setdefault(self.path, self.line)
                 self.mode, self.parts = _VALUE, []
             elif sign == "}":
                 self._close()
@@ -156,8 +169,10 @@ class _Scanner:
             path = (*path, part)
             if path in self.counts:
                 path = (*path, self.counts[path] - 1)
+            self.lines.setdefault(path, self.line)
         path = (*path, self.parts[-1])
         if self.aot:
+            self.lines.setdefault(path, self.line)
             self.counts[path] = self.counts.get(path, 0) + 1
             path = (*path, self.counts[path] - 1)
         self.lines.setdefault(path, self.line)

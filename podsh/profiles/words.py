@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SHOWN = 60
+SHOWN = 120
 
 
 class Bad(Exception):
@@ -25,7 +25,7 @@ class Bad(Exception):
 def quoted(text: str) -> str:
     """A string of a file in quotes, shortened, with everything unprintable escaped."""
     if len(text) > SHOWN:
-        text = text[: SHOWN - 1] + "…"
+        text = f"{text[: SHOWN // 3]}…{text[-SHOWN * 2 // 3 :]}"  # a path's end tells more
     safe = "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
         for c in text
@@ -38,5 +38,5 @@ def near(word: str, known: Iterable[str]) -> str:
     import difflib
 
     # comparing is quadratic in the length, and a hostile key may be of any
-    found = difflib.get_close_matches(word[:SHOWN], [*known], 1, 0.6)
+    found = difflib.get_close_matches(word[:64], [*known], 1, 0.6)
     return f'did you mean "{found[0]}"?' if found else ""
