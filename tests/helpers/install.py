@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# of the environment that runs the tests: podsh itself, and large tools
+NOT_COPIED = ("podsh*", "_editable*", "__pycache__", "pip*", "mypy*", "hypothesis*", "ruff*")
 
 
 def reachable(path: Path) -> bool:
@@ -38,12 +40,8 @@ def install_copy(directory: Path) -> Path:
         capture_output=True,
     )
     site = next(directory.glob("lib/python3.*/site-packages"))
-    for name in _closure("podsh"):
-        for file in importlib.metadata.files(name) or ():
-            if ".." not in file.parts and "__pycache__" not in file.parts:
-                target = site / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file.locate(), target)
+    own = Path(sysconfig.get_path("purelib"))
+    shutil.copytree(own, site, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
     wheel = build_wheel(directory)
     pip = [str(directory / "bin" / "python"), "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True)
@@ -58,20 +56,3 @@ def build_wheel(directory: Path) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return next(directory.glob("podsh-*.whl"))
-
-
-def _closure(name: str) -> set[str]:
-    """What ``name`` needs at run time, without itself."""
-    found: set[str] = set()
-    todo = [name]
-    while todo:
-        for line in importlib.metadata.requires(todo.pop()) or ():
-            wanted = re.split(r"[ ;<>=!~\[(]", line, maxsplit=1)[0]
-            if "extra ==" not in line and wanted not in found:
-                try:
-                    importlib.metadata.distribution(wanted)
-                except importlib.metadata.PackageNotFoundError:
-                    continue  # for another platform or Python
-                found.add(wanted)
-                todo.append(wanted)
-    return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from podsh.wire import messages
 from tests.lint import rooms
 
 if TYPE_CHECKING:
@@ -82,3 +83,9 @@ def test_dependencies_are_what_is_imported() -> None:
     } - {"podsh"}
     used = {DISTRIBUTIONS.get(name, name) for name in used - sys.stdlib_module_names}
     assert asked == used
+
+
+def test_one_version() -> None:
+    """What the wire says is what is installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == messages.VERSION

@@ -1,0 +1,56 @@
+"""The package as people install it: a wheel for this platform with all that it needs."""
+
+from __future__ import annotations
+
+import sysconfig
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers import install, processes
+from tests.helpers.runner import Podsh
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.helpers.callers import Caller
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install.build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(ground: Path) -> Path:
+    return install.install_copy(ground / "installed")
+
+
+def test_wheel(wheel: Path) -> None:
+    """Any Python 3, this platform; the compiled init, profiles and completions; no sources of C."""
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name.endswith(f"-py3-none-{platform}.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
+    assert modes["podsh/native/podsh-init"] & 0o111 == 0o111
+    for kind in ("profiles", "completions"):
+        shipped = {path.name for path in (install.ROOT / kind).iterdir()}
+        inside = {name for name in names if name.startswith(f"podsh/share/{kind}/")}
+        assert {name.rsplit("/", 1)[1] for name in inside} == shipped != set()
+    native = {name for name in names if name.startswith("podsh/native/")}
+    assert native == {"podsh/native/__init__.py", "podsh/native/podsh-init"}
+    assert not [name for name in names if not name.startswith(("podsh/", "podsh-"))]
+
+
+def test_installed(installed: Path, ground: Path, caller: Caller) -> None:
+    """From a wheel, away from the checkout: it finds what it ships, and runs pods."""
+    before = processes.Traces.now()
+    podsh = Podsh(installed, caller, ground / f"installed-{caller.name}")
+    listed = podsh.run("profile", "list").out
+    shipped = {path.stem for path in (install.ROOT / "profiles").iterdir()}
+    assert {line.split()[0] for line in listed.splitlines()[1:]} >= shipped - {"example"}
+    assert podsh.pod("echo", "here").out == "here\n"
+    podsh.close()
+    assert not processes.settle(before, podsh.runtime)
