@@ -226,7 +226,7 @@ def test_a_named_profile_that_is_a_fifo(ground: Ground) -> None:
 
 # ---------------------------------------------------------------- any text at all
 
-_SETTINGS = settings(deadline=None, max_examples=300)
+_SETTINGS = settings(database=None, deadline=None, max_examples=300)
 _TOML_PIECES = st.sampled_from(
     [
         *toml.TOP, *(f"[{table}]" for table in toml.TABLES),

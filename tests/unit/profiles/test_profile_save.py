@@ -55,7 +55,7 @@ _NAME = st.text("ab $~{}'\"\\\n\té.*#=", min_size=1, max_size=8).filter(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(database=None, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.lists(_NAME, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts)),
     below_home=st.booleans(),

@@ -131,7 +131,7 @@ def _paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
             yield from _paths(inner, (*path, index))
 
 
-@settings(deadline=None)
+@settings(database=None, deadline=None)
 @given(st.dictionaries(_KEYS, _VALUES, max_size=5))
 def test_each_key_has_the_line_that_names_it(data: dict[str, Any]) -> None:
     text = tomlkit.dumps(data)
@@ -149,7 +149,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
+@settings(database=None, deadline=None)
 @given(st.lists(_PIECES, max_size=60).map("".join))
 def test_any_text_is_scanned(text: str) -> None:
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from podsh import paths, plan
+from podsh.profiles import toml
 from podsh.profiles.report import remarks
 from podsh.profiles.schema import Context
 
@@ -104,3 +106,14 @@ def test_capabilities_are_the_kernel_rooms() -> None:
     from podsh.profiles.values import CAPABILITIES
 
     assert {f"CAP_{name.upper()}" for name in caps.NAMES} == CAPABILITIES
+
+
+def test_the_manual_names_every_key_and_its_example_loads(ground: Ground) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text()
+    rows = {row.split("|")[1]: row for row in text.splitlines() if row.startswith("|")}
+    for table, keys in toml.TABLES.items():
+        (row,) = [row for head, row in rows.items() if f"`[{table}]`" in head]
+        assert [key for key in keys if f"`{key}`" not in row] == []
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    ground.profile("web.toml", example)
+    assert ground.load("web").net.mode == "loop"
