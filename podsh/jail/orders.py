@@ -401,6 +401,8 @@ class Init:
     def send_run(self, ident: int, program_bytes: bytes, stdio: Stdio) -> None:
         """Start a program: STARTED (its terminal's master) or FAILED, later EXITED.
 
+        The master is to be kept until EXITED: closing it hangs up, and a program that has closed
+        its own side (reading then gives EIO) may still be about to exit.
         stdio: descriptors for 0-2, which stay the caller's; None: the program's terminal; -1: the
         pod's /dev/null. The same as given to ``encode_program``.
         """

@@ -28,7 +28,6 @@
 
 /* sys/mount.h, which cannot be included beside linux/mount.h */
 #define DETACH 2
-#define UMOUNT_NO_FOLLOW 8
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif

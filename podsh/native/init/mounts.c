@@ -30,25 +30,35 @@ int attach(const struct tree *tree, int mount_fd, const char *path, bool is_file
 
 int detach(const struct tree *tree, const char *path)
 {
-	/* umount2 takes no descriptor: the place is checked, then named from the pod's root */
 	OWNED_FD place = place_open(tree, path);
 	if (place < 0)
 		return fail("open", path);
-	if (sys_umount2(path, DETACH | UMOUNT_NO_FOLLOW) < 0)
-		return fail("umount2", path);
-	return 0;
+	/* umount2 takes a path only; by name it could meet another mount than was opened, if the
+	 * pod renames a directory on the way */
+	char name[32];
+	snprintf(name, sizeof name, "self/fd/%d", place);
+	if (fchdir(tree->proc) < 0)
+		return fail("fchdir", "/proc");
+	int done = sys_umount2(name, DETACH);
+	int error = errno;
+	if (fchdir(tree->root) < 0)
+		return fail("fchdir", "/");
+	return done < 0 ? fail_with(error, "umount2", path) : 0;
 }
 
 static int new_tmpfs(const char *path, uint32_t mode, uint64_t size, unsigned attributes)
 {
-	char mode_text[8], size_text[24];
+	char mode_text[8], size_text[24], inodes_text[24];
 	snprintf(mode_text, sizeof mode_text, "%" PRIo32, mode);
 	snprintf(size_text, sizeof size_text, "%" PRIu64, size);
+	/* empty files take kernel memory too, about 1 KiB each, which size does not count */
+	snprintf(inodes_text, sizeof inodes_text, "%" PRIu64, size / 2048 + 1024);
 	OWNED_FD fs = sys_fsopen("tmpfs");
 	if (fs < 0)
 		return fail("fsopen", path);
 	if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "mode", mode_text) < 0 ||
 	    sys_fsconfig(fs, FSCONFIG_SET_STRING, "size", size_text) < 0 ||
+	    sys_fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes_text) < 0 ||
 	    sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
 		return fail("fsconfig", path);
 	int mount = sys_fsmount(fs, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);

@@ -35,7 +35,7 @@ static void take_mounts(struct pod *pod, struct message *order)
 		die_malformed("FDS");
 	mounts->fds = reallocarray(mounts->fds, mounts->count + order->fd_count, sizeof(int));
 	if (!mounts->fds)
-		die_malformed("out of memory");
+		die_of("reallocarray");
 	for (unsigned i = 0; i < order->fd_count; i++)
 		mounts->fds[mounts->count++] = message_fd(order, i);
 }
@@ -74,11 +74,6 @@ static int build(struct pod *pod, struct message *order)
 /* FDS until BUILD. */
 static void prepare(struct pod *pod)
 {
-	/* many binds come as many descriptors; the pod's programs do not inherit the room */
-	struct rlimit given, most;
-	getrlimit(RLIMIT_NOFILE, &given);
-	most = (struct rlimit){.rlim_cur = given.rlim_max, .rlim_max = given.rlim_max};
-	setrlimit(RLIMIT_NOFILE, &most);
 	for (;;) {
 		struct message order;
 		if (!receive(pod->control, &order))
@@ -99,7 +94,6 @@ static void prepare(struct pod *pod)
 			send_failure(pod->control, order.id);
 			_exit(125);
 		}
-		setrlimit(RLIMIT_NOFILE, &given);
 		struct reply_buffer reply;
 		put_header(&reply, READY, order.id);
 		send_reply(pod->control, &reply, -1, 0);
@@ -234,6 +228,12 @@ void pid1(int control)
 		.control = control,
 		.tree = {.root = -1, .writable = -1, .devpts = -1, .proc = -1},
 	};
+	/* many binds come as many descriptors, and those in flight are held against it too; programs
+	 * get the limit that we had */
+	getrlimit(RLIMIT_NOFILE, &pod.programs.files);
+	struct rlimit most = pod.programs.files;
+	most.rlim_cur = most.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &most);
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);
 	pod.signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);

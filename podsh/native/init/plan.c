@@ -44,6 +44,15 @@ static uint32_t take_mode(struct cursor *from)
 	return (uint32_t)mode;
 }
 
+/* Of a tmpfs, where 0 would be no bound at all. */
+static uint64_t take_size(struct cursor *from)
+{
+	uint64_t size = take_u64(from);
+	if (size == 0)
+		from->bad = true;
+	return size;
+}
+
 static bool take_bool(struct cursor *from)
 {
 	uint64_t value = take_u64(from);
@@ -66,12 +75,12 @@ static void take_op(struct cursor *from, struct op *op)
 	switch (op->code) {
 	case OP_ROOT:
 		op->mode = take_mode(from);
-		op->size_bytes = take_u64(from);
+		op->size_bytes = take_size(from);
 		break;
 	case OP_TMPFS:
 		op->path = take_path(from);
 		op->mode = take_mode(from);
-		op->size_bytes = take_u64(from);
+		op->size_bytes = take_size(from);
 		op->no_exec = take_bool(from);
 		break;
 	case OP_DIR:

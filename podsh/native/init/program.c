@@ -36,7 +36,7 @@ static struct running *add(struct programs *programs)
 		unsigned room = programs->room ? programs->room * 2 : 8;
 		struct running *list = reallocarray(programs->list, room, sizeof *list);
 		if (!list)
-			die_malformed("out of memory");
+			die_of("reallocarray");
 		programs->list = list;
 		programs->room = room;
 	}
@@ -87,8 +87,10 @@ int program_start(struct programs *programs, const struct tree *tree, struct mes
 	pid_t pid = fork();
 	if (pid < 0)
 		return fail("fork", NULL);
-	if (pid == 0)
+	if (pid == 0) {
+		setrlimit(RLIMIT_NOFILE, &programs->files);
 		program_become(order->id, &program, stdio, master, status_write);
+	}
 	*add(programs) = (struct running){
 		.id = order->id,
 		.pid = pid,

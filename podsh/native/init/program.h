@@ -3,6 +3,7 @@
 #define PODSH_PROGRAM_H
 
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "tree.h"
@@ -19,6 +20,7 @@ struct running {
 };
 
 struct programs {
+	struct rlimit files; /* their RLIMIT_NOFILE, unless the monitor names one */
 	unsigned count, room;
 	struct running *list;
 };

@@ -11,6 +11,7 @@ struct failure failure = {.op = NO_OP};
 
 void fail_clear(void)
 {
+	/* errno stays */
 	failure.error = 0;
 	failure.step = "";
 	failure.path[0] = '\0';
@@ -39,6 +40,13 @@ void die(const char *verb)
 	_exit(125);
 }
 
+void die_of(const char *step)
+{
+	fail_clear();
+	fail(step, NULL);
+	die("jail");
+}
+
 void die_malformed(const char *what)
 {
 	fprintf(stderr, "podsh-init: malformed order: %s\n", what);
@@ -63,7 +71,7 @@ void *allocate(size_t count, size_t size)
 {
 	void *memory = calloc(count ? count : 1, size);
 	if (!memory)
-		die_malformed("out of memory");
+		die_of("calloc");
 	return memory;
 }
 

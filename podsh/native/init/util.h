@@ -25,6 +25,8 @@ int fail_with(int error, const char *step, const char *path);
 
 /* `podsh-init: VERB: STEP PATH: strerror` on stderr, then _exit(125). */
 _Noreturn void die(const char *verb);
+/* The same for what cannot be reported to the monitor. */
+_Noreturn void die_of(const char *step);
 /* The same for an order that does not make sense: the monitor's fault. */
 _Noreturn void die_malformed(const char *what);
 

@@ -11,6 +11,7 @@
 
 #include "util.h"
 
+#define SEND_TRIES 5000 /* a millisecond each */
 #define STRV_ITEM (128u << 10) /* MAX_ARG_STRLEN, execve(2) */
 
 const unsigned char *take_bytes(struct cursor *from, size_t length)
@@ -101,10 +102,11 @@ int receive(int control, struct message *message)
 	do
 		got = recvmsg(control, &header, MSG_CMSG_CLOEXEC);
 	while (got < 0 && errno == EINTR);
-	if (got <= 0) {
-		message->fd_count = 0;
+	message->fd_count = 0;
+	if (got < 0 && errno != ECONNRESET)
+		die_of("recvmsg");
+	if (got <= 0)
 		return 0;
-	}
 	own_fds(message, &header);
 	message->payload = (struct cursor){message->bytes, message->bytes + got, false};
 	message->kind = take_u32(&message->payload);
@@ -233,12 +235,14 @@ void send_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid
 		used += CMSG_SPACE(sizeof sender);
 	}
 	header.msg_controllen = used;
-	ssize_t sent;
-	do
-		sent = sendmsg(control, &header, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0)
-		_exit(0); /* nobody is there: the pod ends with its monitor */
+	for (int tries = 0; sendmsg(control, &header, MSG_NOSIGNAL) < 0; tries++) {
+		if (errno == EPIPE || errno == ECONNRESET)
+			_exit(0); /* nobody is there: the pod ends with its monitor */
+		/* too many descriptors of this user's are in flight just now */
+		if (errno != EINTR && (errno != ETOOMANYREFS || tries == SEND_TRIES))
+			die_of("sendmsg");
+		usleep(1000);
+	}
 }
 
 void send_ack(int control, uint32_t id)

@@ -1,12 +1,13 @@
-"""A pod as its monitor makes one, in small: for the scenes, which run inside ``podsh-init enter``."""
+"""A pod as its monitor makes one, in small, for the scenes inside ``podsh-init enter``."""
 
 from __future__ import annotations
 
 import os
 import select
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from podsh.errors import LaunchFailed
 from podsh.jail import orders
 from podsh.kernel import mounts
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TEMPLATE_FD = 9
-INIT = os.environ["PODSH_INIT"]
+# unset where the scenes are only listed
+INIT = os.environ.get("PODSH_INIT", "")
 # sanitizers make it slow, nothing else does
 TIMEOUT_S = 20.0
 RDONLY, NOSUID, NODEV = 1, 2, 4  # MOUNT_ATTR_*, <linux/mount.h>
 MS_PRIVATE = 1 << 18
-PRINT = "import sys; sys.stdout.write"
 
 
 def clone(path: str, attrs: int = RDONLY | NOSUID | NODEV) -> int:
@@ -47,6 +48,12 @@ def children_of(pid: int) -> list[int]:
         return [int(word) for word in file.read().split()]
 
 
+def open_fds(pid: int) -> int:
+    """How many descriptors a process of root's has open; those of a user's init are closed to the
+    user: 0."""
+    return len(os.listdir(f"/proc/{pid}/fd")) if os.getuid() == 0 else 0
+
+
 class Program:
     """A program of the pod; ``output`` reads its terminal."""
 
@@ -66,7 +73,7 @@ class Program:
         return self.seen
 
     def output(self) -> str:
-        """All that it writes until its terminal is closed."""
+        """All that it writes until it has closed its terminal."""
         while True:
             ready, _, _ = select.select([self.master], [], [], TIMEOUT_S)
             assert ready, f"does not end: {self.seen!r}"
@@ -76,9 +83,17 @@ class Program:
                 return self.seen.decode().replace("\r\n", "\n")
             self.seen += data
 
+    def hang_up(self) -> None:
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1
+
     def exited(self) -> orders.Message:
-        """Wait for its EXITED."""
-        return self.pod.expect(orders.EXITED, self.id)
+        """Wait for its EXITED. Only then is the terminal closed: a program that has closed its
+        side but still lives would get a SIGHUP."""
+        message = self.pod.expect(orders.EXITED, self.id)
+        self.hang_up()
+        return message
 
 
 class Pod:
@@ -121,16 +136,25 @@ class Pod:
         self.mounts.append(clone(src, attrs))
         self.records.append(orders.mount(len(self.mounts) - 1, dst or src, is_file, optional))
 
-    def launch(self, net: bool = True) -> Pod:
-        """Build it; LaunchFailed is the caller's."""
+    def launch(self, net: bool = True, plan: bytes | None = None) -> Pod:
+        """Build it, or ``plan`` instead; LaunchFailed is the caller's."""
         try:
-            plan = orders.encode_plan(self.records)
+            if plan is None:
+                plan = orders.encode_plan(self.records)
             self.pid = self.init.launch(TEMPLATE_FD, plan, net, self.mounts)
         finally:
             for fd in self.mounts:
                 os.close(fd)
             self.mounts = []
         return self
+
+    def launch_fails(self, plan: bytes | None = None) -> LaunchFailed:
+        """Build it in vain."""
+        try:
+            self.launch(plan=plan)
+        except LaunchFailed as exc:
+            return exc
+        raise AssertionError("launched")
 
     def __enter__(self) -> Pod:
         return self
@@ -164,46 +188,50 @@ class Pod:
             assert got is not None, "init is gone"
             self.waiting.append(got)
 
-    def ask(self, *argv: str, stdio: orders.Stdio = (None, None, None), **how: object) -> int:
+    def ask(self, *argv: str, stdio: orders.Stdio = (None, None, None), **how: Any) -> int:
         """Send RUN; its id."""
         ident = self.next_id()
-        options: dict[str, object] = {
+        options: dict[str, Any] = {
             "env": ["PATH=/usr/bin:/bin"],
             "cwd": ["/tmp"],
             "stdio": stdio,
             **how,
         }
-        program = orders.encode_program(argv=argv, **options)  # type: ignore[arg-type]
+        program = orders.encode_program(argv=argv, **options)
         self.init.send_run(ident, program, stdio)
         return ident
 
-    def run(
-        self, *argv: str, stdio: orders.Stdio = (None, None, None), **how: object
-    ) -> Program:
+    def run(self, *argv: str, stdio: orders.Stdio = (None, None, None), **how: Any) -> Program:
         """Start a program."""
         ident = self.ask(*argv, stdio=stdio, **how)
         message = self.expect(orders.STARTED, ident)
         return Program(self, ident, message.fds[0], message.pid)
 
-    def said(self, *argv: str, status: int = 0, **how: object) -> str:
+    def said(self, *argv: str, status: int = 0, **how: Any) -> str:
         """The output of a program that runs to its end."""
-        program = self.run(*argv, **how)  # type: ignore[arg-type]
+        program = self.run(*argv, **how)
         output = program.output()
-        os.close(program.master)
         assert os.waitstatus_to_exitcode(program.exited().status) == status, output
         return output
 
-    def python(self, code: str, *argv: str, **how: object) -> str:
+    def python(self, code: str, *argv: str, **how: Any) -> str:
         """The output of a Python program."""
-        return self.said("/usr/bin/python3", "-I", "-S", "-c", code, *argv, **how)  # type: ignore[arg-type]
+        return self.said("/usr/bin/python3", "-I", "-S", "-c", code, *argv, **how)
 
-    def refused(self, *argv: str, **how: object) -> orders.Message:
+    def refused(self, *argv: str, **how: Any) -> orders.Message:
         """FAILED, for a program that cannot start."""
-        return self.expect_failure(self.ask(*argv, **how))  # type: ignore[arg-type]
+        return self.expect_failure(self.ask(*argv, **how))
 
     def expect_failure(self, ident: int) -> orders.Message:
         """FAILED, for an order."""
         return self.expect(orders.FAILED, ident)
+
+    def expect_failure_of_signal(self, ident: int) -> orders.Message:
+        """FAILED, for a signal to a program that is gone."""
+        self.init.send_signal(ident, 15, 0)
+        # the ACK of an earlier one may still be there
+        self.waiting = [message for message in self.waiting if message.kind != orders.ACK]
+        return self.expect_failure(ident)
 
 
 def outcome(names: Sequence[str], scenes: dict[str, Callable[[], None]]) -> None:

@@ -1,0 +1,314 @@
+"""Scenes: what a plan builds, how it fails, and what is attached later."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import tempfile
+import traceback
+from typing import TYPE_CHECKING
+
+from podsh.jail import orders
+from podsh.kernel import mounts
+from tests.kernel.init.pod import (
+    NODEV,
+    NOSUID,
+    TEMPLATE_FD,
+    Pod,
+    children_of,
+    clone,
+    eventually,
+    open_fds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT_USER = os.getuid() == 0
+
+
+def fails(change: Callable[[Pod], None], step: str, path: str, index: int | None = None) -> str:
+    """Launch a pod after ``change``; the text of its failure, which names step and path."""
+    with Pod() as pod:
+        before = len(os.listdir("/proc/self/fd")) - len(pod.mounts)
+        change(pod)
+        error = pod.launch_fails()
+        assert error.place == f"{step} {path}", error
+        # the control socket is closed too
+        assert len(os.listdir("/proc/self/fd")) == before - 1
+        return error.cause
+
+
+def template() -> None:
+    """T is small: what staging, masks and a fresh proc need, read-only."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            assert ctypes.CDLL(None).setns(TEMPLATE_FD, 0) == 0
+            assert sorted(os.listdir("/")) == ["d", "f", "proc", "s"]
+            assert [m.point for m in mounts.listing() if not m.point.startswith("/proc")] == ["/"]
+            for name in ("d", "f"):
+                assert stat.S_IMODE(os.lstat(f"/{name}").st_mode) == 0
+            assert os.statvfs("/s").f_flag & os.ST_RDONLY
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def view() -> None:
+    """Nothing but what the plan names; `/` sealed; mounts with their flags; old root gone."""
+    with Pod() as pod:
+        pod.records.append(orders.directory("/srv/deep/er", 0o700))
+        pod.launch()
+        names = {"bin", "dev", "lib", "lib64", "proc", "sbin", "srv", "tmp", "usr"}
+        assert set(pod.said("ls", "/").split()) <= names
+        assert pod.said("hostname") == "scene\n"
+        assert pod.said("stat", "-c", "%a", "/srv", "/srv/deep/er") == "755\n700\n"
+        assert "Read-only" in pod.said("touch", "/x", status=1)
+        assert "Read-only" in pod.said("touch", "/usr/x", status=1)
+        pod.said("touch", "/tmp/x")
+        seen = {m.point: m for m in mounts.listing(pod.pid)}
+        assert "/" in seen
+        assert {"ro", "nosuid", "nodev"} <= seen["/"].options
+        assert {"ro", "nosuid", "nodev"} <= seen["/usr"].options
+        assert {"rw", "nosuid", "nodev"} <= seen["/tmp"].options
+        assert {"nosuid", "noexec"} <= seen["/dev/pts"].options
+        assert not [m for m in seen.values() if m.tags], "propagation from or to the host"
+        assert not [p for p in seen if p.startswith(("/s", "/sys"))], sorted(seen)
+
+
+def ids() -> None:
+    """An ordinary user is itself alone; root has its whole range."""
+    with open("/proc/self/uid_map") as file:
+        ours = file.read().split()
+    with Pod() as pod:
+        pod.launch()
+        assert pod.said("cat", "/proc/self/uid_map").split() == ours
+        uid = os.getuid()
+        assert ours == ([str(uid), str(uid), "1"] if not ROOT_USER else ours)
+        assert pod.said("id", "-u") == f"{uid}\n"
+        assert pod.said("stat", "-c", "%u", "/tmp", "/dev/pts/0") == f"{uid}\n{uid}\n"
+
+
+def files_and_links() -> None:
+    """FILE in the skeleton and over a bind, LINK repeated, below a bind, and in the way."""
+    with tempfile.TemporaryDirectory() as host:
+        for name in ("etc", "etc/sub"):
+            os.mkdir(f"{host}/{name}")
+        with open(f"{host}/etc/machine-id", "w") as file:
+            file.write("host\n")
+        with Pod() as pod:
+            pod.bind(f"{host}/etc", "/etc")
+            pod.records += [
+                orders.file("/etc/machine-id", 0o444, b"pod\n"),
+                orders.file("/etc/absent", 0o444, b"pod\n"),
+                orders.file("/etc/absent-too/file", 0o444, b"pod\n"),
+                orders.file("/opt/own", 0o640, b"own\n"),
+                orders.link("/tmp", "/opt/link"),
+                orders.link("/tmp", "/opt/link"),
+                orders.link("elsewhere", "/etc/sub"),
+            ]
+            pod.launch()
+            assert pod.said("cat", "/etc/machine-id", "/opt/own") == "pod\nown\n"
+            assert pod.said("ls", "/etc") == "machine-id  sub\n"
+            assert pod.said("stat", "-c", "%a", "/opt/own", "/etc/machine-id") == "640\n444\n"
+            assert "Read-only" in pod.said("rm", "-f", "/opt/own", status=1)
+            assert pod.said("readlink", "/opt/link") == "/tmp\n"
+            assert set(pod.said("ls", "-A", "/").split()) & {".podsh", "s"} == set()
+        with open(f"{host}/etc/machine-id") as file:
+            assert file.read() == "host\n"
+
+
+def masks() -> None:
+    """MASK hides a file, a directory, and skips what is not there; nobody can open it."""
+    with tempfile.TemporaryDirectory() as host:
+        os.mkdir(f"{host}/secret")
+        for name in ("secret/key", "token"):
+            with open(f"{host}/{name}", "w") as file:
+                file.write("secret\n")
+        with Pod() as pod:
+            pod.bind(host, "/srv", attrs=NOSUID | NODEV)
+            pod.records += [
+                orders.mask("/srv/secret", True),
+                orders.mask("/srv/token", False),
+                orders.mask("/srv/absent", False),
+                orders.mask("/srv/token/below", True),
+            ]
+            pod.launch()
+            assert "denied" in pod.said("cat", "/srv/token", status=1)
+            assert "denied" in pod.said("ls", "/srv/secret", status=2)
+            assert "denied" in pod.said("cat", "/srv/secret/key", status=1)
+            for command in (["rm", "-f", "/srv/token"], ["mv", "/srv/secret", "/srv/s"]):
+                assert "busy" in pod.said(*command, status=1)
+            pod.said("touch", "/srv/other")
+        assert sorted(os.listdir(host)) == ["other", "secret", "token"]
+
+
+def procfs() -> None:
+    """/proc is the pod's own; the machine's parts are read-only or unreadable for root too."""
+    with Pod() as pod:
+        pod.launch()
+        assert {"1"} < {name for name in pod.said("ls", "/proc").split() if name.isdigit()}
+        for path in ("/proc/sys/kernel/core_pattern", "/proc/irq/default_smp_affinity"):
+            if os.path.exists(path):
+                output = pod.said("sh", "-c", f"echo 1 >{path}", status=2)
+                assert "Read-only" in output or "denied" in output, output
+        seen = {m.point: m for m in mounts.listing(pod.pid)}
+        for name in ("sys", "bus", "fs", "irq", "sysrq-trigger"):
+            if os.path.exists(f"/proc/{name}"):
+                assert "ro" in seen[f"/proc/{name}"].options
+        for name in ("kcore", "keys", "timer_list", "kmsg", "kpagecount", "slabinfo"):
+            if os.path.exists(f"/proc/{name}"):
+                assert "denied" in pod.said("cat", f"/proc/{name}", status=1)
+        if os.path.isdir("/proc/acpi"):
+            assert "denied" in pod.said("ls", "/proc/acpi", status=2)
+
+
+def namespaces() -> None:
+    """All are new; no network but what was asked; sysctls of the pod's own."""
+    kinds = ("user", "mnt", "pid", "ipc", "uts", "cgroup", "net")
+
+    def of(pid: int) -> dict[str, str]:
+        return {kind: os.readlink(f"/proc/{pid}/ns/{kind}") for kind in kinds}
+
+    with Pod() as pod:
+        pod.records += [
+            orders.loopback(),
+            orders.sysctl("user/max_user_namespaces", "0", True),
+            orders.sysctl("kernel/no_such_thing", "0", False),
+        ]
+        pod.launch()
+        assert not set(of(pod.pid).values()) & set(of(os.getpid()).values())
+        assert pod.python("import socket; print(len(socket.if_nameindex()))") == "1\n"
+        up = "import socket; s = socket.create_server(('127.0.0.1', 0)); "
+        assert pod.python(f"{up}socket.create_connection(s.getsockname()); print('up')") == "up\n"
+        assert pod.said("cat", "/proc/sys/user/max_user_namespaces") == "0\n"
+        assert "failed" in pod.said("unshare", "-U", "true", status=1)
+    for standby in (True, False):
+        with Pod(standby=standby) as pod:
+            pod.launch(net=False)
+            same = set(of(pod.pid).values()) & set(of(os.getpid()).values())
+            assert same == {of(os.getpid())["net"]}
+    with Pod() as pod:
+        pod.launch()
+        code = "import socket; socket.create_connection(('127.0.0.1', 1))"
+        assert "unreachable" in pod.python(code, status=1)
+
+
+def failures() -> None:
+    """Every step that fails says which, where and why, and leaves nothing."""
+
+    def adds(*records: orders.Record) -> Callable[[Pod], None]:
+        return lambda pod: pod.records.extend(records)
+
+    absent = "No such file or directory"
+    loops = "Too many levels of symbolic links"
+    link = orders.link("/tmp", "/way")
+    assert fails(adds(link, orders.directory("/way/x", 0o755)), "mkdir", "/way/x") == loops
+    assert fails(adds(link, orders.file("/way/x", 0o644, b"")), "open", "/way/x") == loops
+    assert fails(adds(link, orders.link("x", "/way/x")), "symlink", "/way/x") == loops
+    assert fails(adds(link, orders.mask("/way", True)), "open", "/way") == loops
+    assert fails(adds(link, orders.link("/usr", "/way")), "symlink", "/way") == "File exists"
+    assert fails(adds(link, orders.proc("/way")), "open", "/way") == loops
+    assert fails(adds(orders.directory("/dev/null/x", 0o755)), "mkdir", "/dev/null/x")
+    assert fails(adds(orders.directory("/usr/no/such", 0o755)), "mkdir", "/usr/no/such") == absent
+    assert fails(adds(orders.link("x", "/usr/no-such")), "symlink", "/usr/no-such") == absent
+    assert fails(adds(orders.mount(999, "/x", False, False)), "mount", "/x")
+    assert fails(adds(orders.mount(0, "/x", False, False)), "mount", "/x"), "attached before"
+    assert (
+        fails(adds(orders.sysctl("kernel/no", "0", True)), "open", "/proc/sys/kernel/no") == absent
+    )
+    assert fails(lambda p: p.bind("/usr", "/usr/no/dir"), "open", "/usr/no/dir") == absent
+    assert fails(lambda p: p.bind("/usr", "/tmp/x", is_file=True), "move_mount", "/tmp/x")
+    assert fails(adds(orders.devpts("/t", 2**40)), "fsconfig", "/t")
+    with Pod() as pod:
+        pod.bind("/usr", "/usr/no/dir", optional=True)
+        pod.launch()
+
+
+def malformed() -> None:
+    """What cannot come from our own encoder ends init, with nothing left of the pod."""
+    for plan in (b"", b"PODP", b"PODX" + bytes(8), orders.encode_plan([orders.proc("/proc")])):
+        for standby in (True, False):
+            with Pod(standby=standby) as pod:
+                assert pod.launch_fails(plan).place == "podsh-init"
+    eventually(lambda: children_of(os.getpid()) == [], "all reaped")
+
+
+def many_mounts() -> None:
+    """More mounts than fit into one message, below a low limit of descriptors."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(7)[1]))
+    with tempfile.TemporaryDirectory() as host, Pod() as pod:
+        for number in range(450):
+            pod.bind(host, f"/many/{number // 50}/{number}")
+        pod.launch()
+        assert len(mounts.listing(pod.pid)) > 450
+        eventually(lambda: open_fds(pod.pid) < 16, "descriptors are closed")
+
+
+def live() -> None:
+    """ATTACH and DETACH while programs run; missing mount points are made in the skeleton only."""
+    with tempfile.TemporaryDirectory() as host, Pod() as pod:
+        for name in ("one", "two"):
+            os.mkdir(f"{host}/{name}")
+            with open(f"{host}/{name}/file", "w") as file:
+                file.write(name)
+        pod.bind(f"{host}/two", "/data", attrs=NOSUID | NODEV)
+        pod.records.append(orders.link("/data", "/way"))
+        pod.launch()
+
+        def attach(path: str, source: str, is_file: bool = False) -> int:
+            ident = pod.next_id()
+            tree = clone(source)
+            pod.init.send_attach(ident, path, is_file, tree)
+            os.close(tree)
+            return ident
+
+        def attached(path: str, source: str, is_file: bool = False) -> None:
+            pod.expect(orders.ACK, attach(path, source, is_file))
+
+        attached("/new/place/here", f"{host}/one")
+        assert pod.said("cat", "/new/place/here/file") == "one"
+        assert "Read-only" in pod.said("touch", "/new/place/here/x", status=1)
+        assert "Read-only" in pod.said("touch", "/new/x", status=1), "the skeleton is sealed"
+        attached("/new/file", f"{host}/one/file", True)
+        assert pod.said("cat", "/new/file") == "one"
+        attached("/tmp/grant/deep", f"{host}/one")
+        assert pod.said("cat", "/tmp/grant/deep/file") == "one"
+        attached("/data", f"{host}/one")
+        assert pod.said("cat", "/data/file") == "one"
+        for path, error in (("/data/none/x", 2), ("/way/x", 40), ("/new/file/x", 20)):
+            failed = pod.expect_failure(attach(path, f"{host}/one"))
+            assert (failed.errno, failed.step, failed.path) == (error, "open", path)
+        for path, content in (("/data", "two"), ("/new/file", "")):
+            pod.init.send_detach(ident := pod.next_id(), path)
+            pod.expect(orders.ACK, ident)
+            name = path if path.endswith("file") else f"{path}/file"
+            assert pod.said("cat", name) == content
+        pod.init.send_detach(ident := pod.next_id(), "/new/place")
+        failed = pod.expect_failure(ident)
+        assert (failed.step, failed.path, failed.errno) == ("umount2", "/new/place", 22)
+        pod.init.send_hostname(ident := pod.next_id(), "other")
+        pod.expect(orders.ACK, ident)
+        assert pod.said("hostname") == "other\n"
+        eventually(lambda: open_fds(pod.pid) < 16, "descriptors are closed")
+
+
+SCENES = [
+    template,
+    view,
+    ids,
+    files_and_links,
+    masks,
+    procfs,
+    namespaces,
+    failures,
+    malformed,
+    many_mounts,
+    live,
+]
