@@ -93,12 +93,12 @@ class Library:
         """
         ctx = ctx or self.ctx
         path, named = self._find(name_or_path, ctx)
-        known = self._built.get((path, ctx))
-        if known is not None and self._holds(known, ctx):
-            return known.profile
         top = narrow.folder(path, ctx, self._trusted(ctx)) if named else None
         if top is not None:
             return self._project(path, ctx, top)
+        known = self._built.get((path, ctx))
+        if known is not None and self._holds(known, ctx):
+            return known.profile
         places = self._places(ctx)
         expander = Expander(ctx, dict(ctx.environ))
         chain = Chain(_Source(self, ctx))
