@@ -40,19 +40,26 @@ class Context:
 
     def portal(self) -> Client:
         """The connection to the portal, which is started if none is running."""
-        if self._client is None or self._client.closed:
+        if self._lost():
             from podsh.portal.client import connect
 
             self._client = connect()
+        assert self._client is not None
         return self._client
 
     def running_portal(self) -> Client | None:
         """The connection to the portal if one is running; starts none."""
-        if self._client is None or self._client.closed:
+        if self._lost():
             from podsh.portal.client import connect_running
 
             self._client = connect_running()
         return self._client
+
+    def _lost(self) -> bool:
+        """Whether there is no connection that could be used."""
+        if self._client is not None and self._client.closed:
+            self.close()  # it was interrupted
+        return self._client is None
 
     def waits_on(self, channel: Channel | None) -> None:
         """The connection that the handler is going to wait on, where it is not the portal's."""

@@ -9,7 +9,6 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.key_binding import KeyBindings
@@ -78,16 +77,15 @@ def history() -> tuple[History, bool]:
 
 
 def bindings(go_back: Callable[[KeyPressEvent], None]) -> KeyBindings:
-    """C-] on an empty line; eager, because it begins a chord in emacs mode."""
+    """C-] on an empty line goes back; on another it does nothing (in emacs mode it begins a
+    search for the next key, which would be lost)."""
     keys = KeyBindings()
 
-    @Condition
-    def empty() -> bool:
-        from prompt_toolkit.application import get_app
+    @keys.add("c-]", eager=True)
+    def _(event: KeyPressEvent) -> None:
+        if not event.current_buffer.text:
+            go_back(event)
 
-        return not get_app().current_buffer.text
-
-    keys.add("c-]", filter=empty, eager=True)(go_back)
     return keys
 
 

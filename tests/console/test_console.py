@@ -1,0 +1,258 @@
+"""The console fed through prompt_toolkit's pipe input, against a stand-in portal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from podsh.commands import welcome
+from podsh.commands.context import Context
+from podsh.console.app import Console, toolbar
+from tests.console.portal import ENDED, RUNNING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from prompt_toolkit.input import PipeInput
+
+    from tests.console.portal import Portal
+
+LIMIT_S = 10.0
+
+
+class Screen(DummyOutput):
+    """Keeps what is written above the prompt."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write_raw(self, data: str) -> None:
+        self.text += data
+
+
+class Driven:
+    """A console that is running, and what is typed into it."""
+
+    def __init__(self, console: Console, keys: PipeInput, screen: Screen) -> None:
+        self.console = console
+        self.screen = screen
+        self.keys = keys
+        self.task = asyncio.ensure_future(console.main())
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():  # noqa: ASYNC110 - polling from outside is the point
+                await asyncio.sleep(0.01)
+
+    async def type(self, text: str) -> None:
+        """Type when the prompt is there."""
+        await self.until(lambda: self.console.session.app.is_running or self.task.done())
+        await asyncio.sleep(0.02)
+        self.keys.send_text(text)
+
+    async def end(self) -> int:
+        async with asyncio.timeout(LIMIT_S):
+            return await self.task
+
+
+@contextlib.asynccontextmanager
+async def driven(**options: Any) -> AsyncIterator[Driven]:
+    context = Context("console")
+    screen = Screen()
+    with create_pipe_input() as keys, create_app_session(input=keys, output=screen):
+        found = Driven(Console(context, input=keys, output=screen, **options), keys, screen)
+        try:
+            yield found
+        finally:
+            if not found.task.done():
+                found.task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await found.task
+            context.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(welcome, "machine_line", lambda: "podsh: kernel ok.")
+
+
+async def test_first_words_and_quit(
+    portal: Portal, places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal.pods = [ENDED]
+    async with driven() as d:
+        await d.type("quit\r")
+        assert await d.end() == 0
+    out = capsys.readouterr().out
+    assert out.startswith("podsh: kernel ok. No pods.\nTry:  run -- bash")
+    history = places / "podsh" / "history"
+    assert history.stat().st_mode & 0o077 == 0
+    assert "quit" in history.read_text()
+    async with driven() as d:
+        await d.type("\x04")
+        await d.end()
+    assert capsys.readouterr().out.startswith("podsh 0.1.0. No pods.")
+
+
+async def test_commands_and_errors(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
+    portal.pods = [ENDED]
+    async with driven() as d:
+        for line in ("ps\r", "attch\r", "set A=1\r", "set\r", "x 'open\r", "ps -h\r", "quit\r"):
+            await d.type(line)
+            await asyncio.sleep(0.05)
+        await d.end()
+    said = capsys.readouterr()
+    assert "exit 2" in said.out
+    assert "A=1" in said.out
+    assert "list pods" in said.out
+    assert "did you mean attach?" in said.err
+    assert "podsh: no closing '" in said.err
+
+
+async def test_events_print_above_the_prompt(
+    portal: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal.pods = []
+    async with driven() as d:
+        await d.until(lambda: portal.followed)
+        await d.type("hel")
+        portal.event(ev="start", argv=["make"], pid=401)
+        portal.event(ev="attached")
+        portal.event(ev="ready")
+        await d.until(lambda: not d.console._pending and not d.console.feed._lines)
+        await d.type("p\r")
+        await asyncio.sleep(0.05)
+        await d.type("quit\r")
+        await d.end()
+    assert "web   .    start make (pid 401)" in d.screen.text
+    assert "attached" not in d.screen.text
+    assert "list pods" in capsys.readouterr().out  # the typing was not lost
+
+
+async def test_a_blank_line_is_not_kept(portal: Portal, places: Path) -> None:
+    portal.pods = []
+    async with driven() as d:
+        await d.type(" set SECRET=1\r")
+        await d.type("quit\r")
+        await d.end()
+    assert "SECRET" not in (places / "podsh" / "history").read_text()
+
+
+async def test_interrupting_a_wait(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
+    portal.pods = []
+    async with driven() as d:
+        await d.type("wait web exit\r")
+        await d.until(portal.held.is_set)
+        os.kill(os.getpid(), signal.SIGINT)
+        await d.type("ps\r")
+        await d.type("quit\r")
+        await d.end()
+    said = capsys.readouterr()
+    assert "podsh: interrupted" in said.err
+    assert "No pods." in said.out
+
+
+async def test_ctrl_c_clears_the_line(portal: Portal) -> None:
+    portal.pods = []
+    async with driven() as d:
+        await d.type("kill web\x03")
+        await d.type("quit\r")
+        await d.end()
+    assert not [op for op, _ in portal.calls if op == "kill"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "killed"),
+    [(("keep\r",), False), (("\r",), False), (("kill\r",), True), (("k\r", "ki\r"), True)],
+)
+async def test_quitting_asks_about_live_pods(
+    portal: Portal, answers: tuple[str, ...], killed: bool
+) -> None:
+    async with driven() as d:
+        await d.type("quit\r")
+        await asyncio.sleep(0.2)
+        for answer in answers:
+            d.keys.send_text(answer)
+            await asyncio.sleep(0.1)
+        await d.end()
+    assert bool([op for op, _ in portal.calls if op == "kill"]) == killed
+
+
+async def test_staying(portal: Portal) -> None:
+    async with driven() as d:
+        await d.type("quit\r")
+        await asyncio.sleep(0.2)
+        d.keys.send_text("stay\r")
+        await d.until(lambda: d.console.session.app.is_running)
+        portal.pods = []
+        await d.type("\x04")
+        await d.end()
+
+
+async def test_entered_from_a_pod_quit_asks_nothing(portal: Portal) -> None:
+    portal.answers["pod"] = lambda _: {**RUNNING, "exit": 4}
+    async with driven(entered=True) as d:
+        d.console.context.last_pod = "web"
+        await d.type("quit\r")
+        assert await d.end() == 4
+
+
+async def test_attention_key_goes_back_only_from_an_empty_line(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portal.pods = []
+    attached: list[str] = []
+    monkeypatch.setattr(
+        "podsh.commands.attach.attach_to", lambda name, _: attached.append(name) or 0
+    )
+    async with driven() as d:
+        d.console.context.last_pod = "web"
+        await d.type("x\x1d")
+        await asyncio.sleep(0.05)
+        assert not attached
+        await d.type("\x08\x1d")
+        await d.until(lambda: attached)
+        await d.type("quit\r")
+        await d.end()
+    assert attached == ["web"]
+
+
+async def test_tab_completes(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
+    async with driven() as d:
+        await d.until(lambda: d.console.feed.pods)
+        await d.type("kil\t")
+        await d.until(lambda: d.console.session.default_buffer.text == "kill ")
+        d.keys.send_text("w\t")
+        await d.until(lambda: d.console.session.default_buffer.text == "kill web ")
+        portal.pods = []
+        await d.type("\x15quit\r")
+        await d.end()
+
+
+async def test_a_portal_that_goes_away_is_survived(
+    portal: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal.pods = []
+    async with driven() as d:
+        await d.until(lambda: d.console.feed.pods is not None)
+        portal.__exit__()
+        await d.until(lambda: d.console.feed.pods is None)
+        assert "no portal" in d.console._toolbar()
+        await d.type("quit\r")
+        await d.end()
+
+
+def test_toolbar() -> None:
+    assert toolbar([RUNNING, ENDED], None) == " 1 pod "
+    waiting = {**RUNNING, "requests": 2}
+    assert toolbar([waiting, RUNNING], "web") == " 2 pods  2 waiting  C-] web "
+    assert toolbar([], "\x1b[2J") == ' 0 pods  C-] "\\e[2J" '
