@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from podsh.kernel.syscalls import number
+from podsh.kernel.syscalls import NAMES, native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ def function(name: str, result: Any, *parameters: Any) -> Callable[..., int]:
 
 
 def system_call(name: str, *parameters: Any) -> Callable[..., int]:
-    """As ``function``, through syscall(2), for what libc does not wrap."""
+    """As ``function``, through syscall(2), for what libc does not wrap.
+
+    On an architecture that podsh has no table for every such call is ENOSYS.
+    """
     prototype = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long, *parameters, use_errno=True)
     bound = prototype(("syscall", _libc))
 
@@ -56,5 +59,5 @@ def system_call(name: str, *parameters: Any) -> Callable[..., int]:
         return value
 
     bound.errcheck = check  # type: ignore[assignment]  # as above
-    nr = number(name)
+    nr = NAMES.get(native(), {}).get(name, -1)
     return lambda *arguments: bound(nr, *arguments)

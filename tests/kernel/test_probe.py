@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,21 @@ def test_each_attempt_has_a_finding(attempt: str, monkeypatch: pytest.MonkeyPatc
     assert bad[0].ok is (False if bad[0].name in NEEDED else None)
     assert bad[0].mend
     assert bad[0].means
+
+
+def test_a_machine_without_a_table() -> None:
+    """Every call that libc does not wrap is missing there; doctor says so instead of failing."""
+    code = (
+        "import os, types\n"
+        "os.uname = lambda: types.SimpleNamespace(machine='riscv64', release='6.18.0')\n"
+        "from podsh.kernel import mounts, probe\n"
+        "print({f.name for f in probe._machine() if f.ok is False}, probe._landlock().have)\n"
+    )
+    root = str(Path(paths.package_dir()).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60
+    )
+    assert done.stdout == "{'architecture'} Function not implemented\n", done.stderr
 
 
 def test_all_attempts_are_made_and_judged() -> None:
