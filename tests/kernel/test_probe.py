@@ -244,9 +244,7 @@ def test_cgroup_and_root_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     (place / "cgroup.controllers").write_text("\n")
     v1 = "31 1 0:10 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
-    monkeypatch.setattr(
-        settings.mounts, "listing", mountinfo(root.replace("shared:1 ", ""), v2, v1)
-    )
+    monkeypatch.setattr(mounts, "listing", mountinfo(root.replace("shared:1 ", ""), v2, v1))
     found = by_name(settings.process_settings())
     assert found["cgroup-delegation"].ok is None
     assert found["cgroup-delegation"].mend.startswith("boot with")
