@@ -6,7 +6,6 @@ itself (``--dry-run``). ``jail/build.py`` turns it into descriptors and orders f
 
 from __future__ import annotations
 
-import dataclasses
 import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -260,40 +259,43 @@ class JailPlan:
         return lines
 
     def to_wire(self) -> dict[str, Any]:
-        fields = dataclasses.asdict(self)
-        fields["ops"] = [{"op": op.tag, **dataclasses.asdict(op)} for op in self.ops]
-        return fields
+        """JSON-able fields; operations as [tag, field, …], read back by ``from_wire``."""
+        return {
+            "name": self.name,
+            "profile": self.profile,
+            "ops": [[op.tag, *_values(op)] for op in self.ops],
+            "net": self.net,
+            "filter": _values(self.filter),
+            "program": _values(self.program),
+            "notes": self.notes,
+        }
 
     @classmethod
     def from_wire(cls, fields: dict[str, Any]) -> JailPlan:
         """Rebuild what ``to_wire`` gave. The sender is podsh itself: no checks but types."""
-        ops = []
-        for item in fields["ops"]:
-            item = dict(item)
-            ops.append(_OPS[item.pop("op")](**item))
-        program = dict(fields["program"])
+        argv, env, cwd, cwd_must, procname, umask, rlimits = fields["program"]
         return cls(
             name=fields["name"],
             profile=fields["profile"],
-            ops=tuple(ops),
+            ops=tuple(_OPS[tag](*values) for tag, *values in fields["ops"]),
             net=fields["net"],
-            filter=Filter(**fields["filter"]),
-            program=program_from_wire(program),
+            filter=Filter(*fields["filter"]),
+            program=Program(
+                tuple(argv),
+                tuple((key, value) for key, value in env),
+                tuple(cwd),
+                cwd_must,
+                procname,
+                umask,
+                tuple((name, soft, hard) for name, soft, hard in rlimits),
+            ),
             notes=tuple(fields["notes"]),
         )
 
 
-def program_from_wire(fields: dict[str, Any]) -> Program:
-    """A Program from JSON, lists made tuples again."""
-    return Program(
-        argv=tuple(fields["argv"]),
-        env=tuple((key, value) for key, value in fields["env"]),
-        cwd=tuple(fields["cwd"]),
-        cwd_must=bool(fields["cwd_must"]),
-        procname=fields["procname"],
-        umask=fields["umask"],
-        rlimits=tuple((name, soft, hard) for name, soft, hard in fields["rlimits"]),
-    )
+def _values(item: Any) -> list[Any]:
+    """The fields of one of the dataclasses above, in their order."""
+    return [getattr(item, name) for name in item.__slots__]
 
 
 # ---------------------------------------------------------------- from profile to plan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import secrets
 import stat
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
-_KERNEL_ROOTS = ("/proc",)
+_WILD = re.compile(r"[*?[]")
 
 
 class Bound:
@@ -119,6 +120,7 @@ class _Builder:
         self.held = held
         self.links: dict[str, str] = {}  # links of the host that the pod mirrors
         self.bounds: list[Bound] = []
+        self.at: dict[str, Bound] = {}  # by destination
 
     def run(self) -> None:
         for op in self.plan.ops:
@@ -173,13 +175,13 @@ class _Builder:
                 hint="create it, or mark the bind optional = true",
             )
         self.held.append(found.fd)
-        for root in _KERNEL_ROOTS:
-            if found.path == root or below(found.path, root):
-                raise LaunchFailed(
-                    f"{op.src} cannot be bound: the pod has a {root} of its own",
-                    place=op.where,
-                    hint="take it out of the profile",
-                )
+        if found.path == "/" or found.path.split("/", 2)[1] == "proc":
+            what = "a /proc" if found.path != "/" else "a root"
+            raise LaunchFailed(
+                f"{op.src} cannot be bound: the pod has {what} of its own",
+                place=op.where,
+                hint="take it out of the profile",
+            )
         is_dir = stat.S_ISDIR(os.fstat(found.fd).st_mode)
         if op.dst is None:
             self.links.update(found.links)
@@ -196,35 +198,37 @@ class _Builder:
     def _drop_repeated(self) -> None:
         """One mount a place: binds that a link made the same are joined, and a bind that adds
         nothing to the one above it is left out."""
-        at: dict[str, Bound] = {}
         for bound in self.bounds:
-            old = at.get(bound.dst)
+            old = self.at.get(bound.dst)
             if old is not None and old.src == bound.src:
                 # the more that was asked for: a set bit of attrs is a refusal
                 bound.attrs &= old.attrs
-            at[bound.dst] = bound
-        self.bounds = [b for b in at.values() if not self._adds_nothing(b, at)]
+            self.at[bound.dst] = bound
+        self.bounds = [b for b in self.at.values() if not self._adds_nothing(b)]
 
-    @staticmethod
-    def _adds_nothing(bound: Bound, at: dict[str, Bound]) -> bool:
-        parent = os.path.dirname(bound.dst)
-        while parent != "/":
-            above = at.get(parent)
-            if above is not None:
-                rest = bound.dst[len(parent) :]
-                return above.attrs == bound.attrs and above.src + rest == bound.src
-            parent = os.path.dirname(parent)
-        return False
+    def _above(self, dst: str) -> Bound | None:
+        """The bind that ``dst`` lies below, the nearest one."""
+        parent = dst
+        while (cut := parent.rfind("/")) > 0:
+            parent = parent[:cut]
+            if parent in self.at:
+                return self.at[parent]
+        return None
+
+    def _adds_nothing(self, bound: Bound) -> bool:
+        above = self._above(bound.dst)
+        if above is None or above.attrs != bound.attrs:
+            return False
+        return above.src + bound.dst[len(above.dst) :] == bound.src
 
     def _make_point(self, bound: Bound) -> None:
         """Where a bind lies in the pod's own home, that home needs a name to mount it on.
 
         The pod could write there before: each step is taken from a descriptor, no link followed.
         """
-        above = [b for b in self.bounds if below(bound.dst, b.dst)]
-        if not above or not above[-1].op.own:
+        home = self._above(bound.dst)
+        if home is None or not home.op.own:
             return
-        home = above[-1]  # sorted: the nearest comes last
         parts = bound.dst[len(home.dst) + 1 :].split("/")
         at = os.dup(home.fd)
         try:
@@ -287,19 +291,19 @@ class _Builder:
         masks: dict[str, bool] = {}
         onto_itself: dict[str, tuple[Bound, str]] = {}
         taken = {bound.dst for bound in self.bounds}
+        foreign = [bound for bound in self.bounds if not bound.op.own]
         for path, is_dir, where in _hidden(hides):
-            for bound in self.bounds:
-                if bound.op.own:
-                    continue
-                if path == bound.src or below(bound.src, path):
+            inside = path + "/"
+            for bound in foreign:
+                if path == bound.src or bound.src.startswith(inside):
                     raise LaunchFailed(
                         f"{bound.op.src} is hidden from every pod ({where})",
                         place=bound.op.where,
                         hint="take one of the two rules out",
                     )
-                if not below(path, bound.src):
+                if not path.startswith(bound.src + "/"):
                     continue
-                rest = path[len(bound.src.rstrip("/")) + 1 :]
+                rest = path[len(bound.src) + 1 :]
                 masks[f"{bound.dst}/{rest}"] = is_dir
                 if not bound.attrs & MOUNT_ATTR_RDONLY:
                     # or the pod renames a parent of the mask and plants its own
@@ -326,12 +330,11 @@ def _hidden(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
     """What the patterns name on this host now: (path without links, is a directory, rule)."""
     found: list[tuple[str, bool, str]] = []
     for hide in hides:
-        names = glob.glob(hide.pattern) if set(hide.pattern) & set("*?[") else [hide.pattern]
+        names = glob.glob(hide.pattern) if _WILD.search(hide.pattern) else [hide.pattern]
         for name in names:
-            real = os.path.realpath(name)
-            try:
-                mode = os.stat(real).st_mode
-            except OSError:
-                continue
-            found.append((real, stat.S_ISDIR(mode), hide.where))
+            there = find(name)  # most name nothing: one call each
+            if there is not None:
+                is_dir = stat.S_ISDIR(os.fstat(there.fd).st_mode)
+                os.close(there.fd)
+                found.append((there.path, is_dir, hide.where))
     return found

@@ -17,7 +17,7 @@ from podsh.plan import JailPlan, Program
 class Jail:
     """A built jail whose init waits for programs. Owns the connection to init."""
 
-    __slots__ = ("filter", "init", "init_pid", "name", "plan", "state_dir")
+    __slots__ = ("filter", "init", "init_pid", "name", "plan", "remove", "state_dir")
 
     def __init__(self, init: orders.Init, message: dict[str, Any], template_fd: int) -> None:
         """Build what ``message`` describes; raises LaunchFailed with step, path and reason."""
@@ -25,6 +25,7 @@ class Jail:
         self.plan = JailPlan.from_wire(message["plan"])
         self.name = self.plan.name
         self.state_dir: str = message["state_dir"]
+        self.remove: bool = message["rm"]
         built = build.build(self.plan)
         try:
             self.init_pid = init.launch(
@@ -54,23 +55,33 @@ class Jail:
         size: tuple[int, int],
     ) -> None:
         """Order init to start ``program``; the answer comes as a message."""
-        data = orders.encode_program(
-            argv=program.argv,
-            env=[f"{key}={value}" for key, value in program.env],
-            cwd=program.cwd,
-            cwd_must=program.cwd_must,
-            procname=program.procname or "",
-            rows=size[0],
-            cols=size[1],
-            umask=program.umask,
-            rlimits=[
-                (getattr(resource, f"RLIMIT_{name}"), soft, hard)
-                for name, soft, hard in program.rlimits
-            ],
-            stdio=stdio,
-            filter=self.filter,
-        )
+        data = encode(program, stdio, size, self.filter)
         self.init.send_run(ident, data, stdio)
+
+
+def encode(
+    program: Program,
+    stdio: tuple[int | None, int | None, int | None],
+    size: tuple[int, int],
+    code: bytes,
+) -> bytes:
+    """``program`` as init reads it, with the filter ``code``."""
+    return orders.encode_program(
+        argv=program.argv,
+        env=[f"{key}={value}" for key, value in program.env],
+        cwd=program.cwd,
+        cwd_must=program.cwd_must,
+        procname=program.procname or "",
+        rows=size[0],
+        cols=size[1],
+        umask=program.umask,
+        rlimits=[
+            (getattr(resource, f"RLIMIT_{name}"), soft, hard)
+            for name, soft, hard in program.rlimits
+        ],
+        stdio=stdio,
+        filter=code,
+    )
 
 
 def read_message(fd: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -10,11 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
-from podsh.jail import orders
+from podsh.jail import build, orders
 from podsh.kernel import process
-from podsh.monitor.launch import Jail, describe, read_message
+from podsh.monitor.launch import Jail, describe, encode, read_message
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
+from podsh.plan import Bind, Device, Filter, Hide, JailPlan, Program, Tmpfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,12 @@ def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]
     ``requests``: the socket that all standby monitors read from; a message comes with the
     memfd of its JSON and one end of the connection to the portal. ``taken()`` tells the zygote.
     """
-    init = orders.Init.spawn(paths.init_binary())
+    asyncio.run(_standby(requests, template_fd, taken))
+
+
+async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]) -> None:
+    # whatever can be done before anybody waits: the loop runs, the namespaces are made
+    init = orders.Init.spawn(paths.init_binary(), template_fd)
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
     if not data:
         init.close()
@@ -41,11 +48,35 @@ def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]
     os.close(received[0])
     process.set_name(f"podsh: {message['plan']['name']}")
     try:
-        asyncio.run(_live(init, message, template_fd, portal))
+        await _live(init, message, template_fd, portal)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
         raise
+
+
+def warm_up() -> None:
+    """Go once through what every launch does, in the zygote: monitors are forked warm."""
+    plan = JailPlan(
+        name="warm-up",
+        profile="",
+        ops=(
+            Tmpfs("/", 0o755, 1 << 20),
+            Device("null"),
+            Bind("/usr", None, False, True, False, False, False, ""),
+            Bind("/bin", None, False, True, False, False, True, ""),
+            Hide("/nowhere", ""),
+        ),
+        net="none",
+        filter=Filter(refuse_setid=False),
+        program=Program(("true",), (), ("/",), rlimits=(("CORE", 1, 1),)),
+    )
+    plan = JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
+    built = build.build(plan)
+    orders.encode_plan(built.records)
+    built.close()
+    encode(plan.program, (None, None, None), (24, 80), b"")
+    asyncio.run(asyncio.sleep(0))
 
 
 def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) -> None:
@@ -63,34 +94,34 @@ def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) 
 async def _live(
     init: orders.Init, message: dict[str, Any], template_fd: int, portal: socket.socket
 ) -> None:
-    write_json(os.path.join(message["state_dir"], "meta.json"), _meta(message))
     try:
         jail = Jail(init, message, template_fd)
     except Exception as exc:
         init.close()
+        _write_meta(message)
         _report(portal, message, exc)
         return
-    listener = _listen(message["socket"])
     server: Server
 
     def notify(event: dict[str, Any]) -> None:
         server.notify(event)
 
     pod = Pod(jail, notify)
-    server = Server(pod, listener, message["socket"])
+    if message["detach"]:
+        pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
+    server = Server(pod, _listen(message["socket"]), message["socket"])
     server.adopt(portal)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
     server.notify({"ev": "ready", **server.snapshot()})
-    if message["detach"]:
-        pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
-    else:
+    _write_meta(message)
+    if not message["detach"]:
         loop.call_later(START_S, pod.end)
     await pod.done.wait()
     server.close()
     for client in list(server.clients):
         await client.flush(FLUSH_S)
-    jail.init.close()
+    pod.close()
     _reap(jail.init_pid)
 
 
@@ -102,12 +133,13 @@ def _reap(pid: int) -> None:
         pass
 
 
-def _meta(message: dict[str, Any]) -> dict[str, Any]:
+def _write_meta(message: dict[str, Any]) -> None:
+    """What a portal that adopts the pod, or lists it once it has ended, has to know."""
     plan = message["plan"]
-    return {
+    fields = {
         "name": plan["name"],
         "profile": plan["profile"],
-        "argv": plan["program"]["argv"],
+        "argv": plan["program"][0],
         "started": time.time(),
         "socket": message["socket"],
         "named": message["named"],
@@ -115,6 +147,7 @@ def _meta(message: dict[str, Any]) -> dict[str, Any]:
         "request": message["request"],
         "monitor_pid": os.getpid(),
     }
+    write_json(os.path.join(message["state_dir"], "meta.json"), fields)
 
 
 def _listen(path: str) -> socket.socket:

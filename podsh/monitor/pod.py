@@ -233,8 +233,8 @@ class Pod:
                 viewer.finish()
         if program.id == MAIN:
             self.state = "exited"
-            self._record({"state": "exited", "exit": code, "signal": signo})
             self.notify({**message, "seconds": round(time.time() - self.started, 3)})
+            self._record({"state": "exited", "exit": code, "signal": signo})
             self.done.set()
 
     def _init_gone(self) -> None:
@@ -253,7 +253,9 @@ class Pod:
         self.done.set()
 
     def _record(self, fields: dict[str, Any]) -> None:
-        """The exit, on disk for a portal that comes later."""
+        """The exit, on disk for a portal that comes later; --rm leaves nothing to find."""
+        if self.jail.remove:
+            return
         write_json(os.path.join(self.jail.state_dir, "exit.json"), fields | {"ts": time.time()})
 
     # -- ending
@@ -285,6 +287,11 @@ class Pod:
             else:
                 self.send_signal(program, signal.SIGKILL, group=True)
                 self.send_signal(program, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of init: it ends, and with it whatever is left of the pod."""
+        self._loop.remove_reader(self.jail.init.fileno())
+        self.jail.init.close()
 
     def end(self, code: int = 128 + signal.SIGKILL) -> None:
         """End a pod whose program never started."""

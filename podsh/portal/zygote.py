@@ -18,6 +18,7 @@ from podsh.kernel import process
 from podsh.monitor import main as monitor
 
 STANDBY = 2
+REFILL_MS = 30
 
 
 def main() -> None:
@@ -30,6 +31,7 @@ def main() -> None:
     process.set_dumpable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monitor.warm_up()
     gc.collect()
     gc.freeze()
     _serve(requests, template_fd)
@@ -49,9 +51,13 @@ def _serve(requests: socket.socket, template_fd: int) -> None:
     poll.register(requests, 0)
     standby: set[int] = set()
     while True:
-        while len(standby) < STANDBY:
+        # the next one is forked beside a launch only where none is left
+        while not standby:
             standby.add(_fork(requests, template_fd, taken_in, taken_out))
-        for fd, _ in poll.poll():
+        events = poll.poll(REFILL_MS if len(standby) < STANDBY else None)
+        if not events:
+            standby.add(_fork(requests, template_fd, taken_in, taken_out))
+        for fd, _ in events:
             if fd == taken_in:
                 standby -= _pids(os.read(taken_in, 4096))
             elif fd == children.fileno():
