@@ -286,7 +286,7 @@ class Init:
         """Start ``podsh-init jail``, which waits for ``launch``. Needs U0 and its capabilities.
 
         With ``template_fd`` it makes its namespaces at once, as for ``net=True``: this takes half
-        of what a launch takes, and can be done before anybody waits.
+        of what a launch takes, and can be done before anybody waits. Raises LaunchFailed.
         """
         init = cls(init_path)
         if template_fd is not None:
@@ -306,9 +306,13 @@ class Init:
                     {},
                     file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
                 )
-            except BaseException:
+            except OSError as exc:
                 ours.close()
-                raise
+                raise LaunchFailed(
+                    os.strerror(exc.errno or 0),
+                    place=self._path,
+                    hint="build it: python podsh/native/build.py",
+                ) from None
         self._socket = ours
 
     def fileno(self) -> int:
@@ -351,6 +355,9 @@ class Init:
             if not self._cloned:
                 self._clone(template_fd, net)
             self._build(plan_bytes, mounts)
+        except OSError as exc:
+            self.close()
+            raise LaunchFailed(os.strerror(exc.errno or 0), place="podsh-init") from None
         except BaseException:
             self.close()
             raise

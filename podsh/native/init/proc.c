@@ -14,9 +14,13 @@ static const char *const read_only[] = {
 };
 
 static const char *const masked_files[] = {
-	"kcore",      "keys",      "timer_list",  "timer_stats", "sched_debug",  "latency_stats",
-	"interrupts", "kmsg",      "kpagecount",  "kpageflags",  "kpagecgroup",  "slabinfo",
-	"vmcore",     "vmallocinfo", "pagetypeinfo",
+	"kcore", "keys", "timer_stats", "sched_debug", "latency_stats", "interrupts",
+};
+
+/* Of mode 0400: nothing to be masked from an ordinary user. */
+static const char *const roots_files[] = {
+	"timer_list",  "kmsg",     "kpagecount",  "kpageflags",
+	"kpagecgroup", "slabinfo", "vmallocinfo", "pagetypeinfo", "vmcore",
 };
 
 static const char *const masked_dirs[] = {"acpi", "scsi", "asound"};
@@ -77,6 +81,8 @@ int mount_proc(struct tree *tree, const char *path)
 	}
 	if (hide(proc, MASK_FILE, masked_files, COUNT(masked_files)) < 0 ||
 	    hide(proc, MASK_DIR, masked_dirs, COUNT(masked_dirs)) < 0)
+		return -1;
+	if (geteuid() == 0 && hide(proc, MASK_FILE, roots_files, COUNT(roots_files)) < 0)
 		return -1;
 	if (tree->proc < 0)
 		tree->proc = take_fd(&proc);

@@ -12,7 +12,7 @@ from podsh.jail import orders
 from podsh.kernel import mounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 TEMPLATE_FD = 9
 # unset where the scenes are only listed
@@ -232,14 +232,3 @@ class Pod:
         # the ACK of an earlier one may still be there
         self.waiting = [message for message in self.waiting if message.kind != orders.ACK]
         return self.expect_failure(ident)
-
-
-def outcome(names: Sequence[str], scenes: dict[str, Callable[[], None]]) -> None:
-    """Run scenes by name; the first that fails raises."""
-    for name in names:
-        try:
-            scenes[name]()
-        except BaseException as exc:
-            exc.add_note(f"in the scene {name}")
-            raise
-        assert children_of(os.getpid()) == [], f"{name} left a child"

@@ -9,8 +9,9 @@ import signal
 import struct
 from typing import TYPE_CHECKING, Any
 
+from podsh.errors import LaunchFailed
 from podsh.jail import orders
-from tests.kernel.init.pod import TIMEOUT_S, Pod, children_of, eventually, open_fds
+from tests.kernel.init.pod import INIT, TIMEOUT_S, Pod, children_of, eventually, open_fds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -334,6 +335,27 @@ def launcher_dies() -> None:
         assert pod.launch_fails().place == "podsh-init"
 
 
+def not_built() -> None:
+    """A missing binary is a failure in words."""
+    try:
+        orders.Init.spawn("/no/such/podsh-init")
+    except LaunchFailed as exc:
+        error = exc
+    assert error.place == "/no/such/podsh-init"
+    assert "build" in error.hint
+
+
+def small() -> None:
+    """An idle init is not worth mentioning: its own memory, in KiB."""
+    with Pod() as pod:
+        pod.launch()
+        pod.said("true")
+        if ROOT_USER and "asan" not in INIT:
+            with open(f"/proc/{pod.pid}/smaps_rollup") as file:
+                sizes = dict(line.split()[:2] for line in file.read().splitlines()[1:])
+            assert int(sizes["Anonymous:"]) < 200, sizes
+
+
 def unused() -> None:
     """A standby that nobody needed goes without a trace."""
     for standby in (True, False):
@@ -357,5 +379,7 @@ SCENES: list[Callable[[], None]] = [
     monitor_dies,
     init_dies,
     launcher_dies,
+    not_built,
+    small,
     unused,
 ]
