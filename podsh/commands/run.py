@@ -108,19 +108,24 @@ def _notes(answer: dict[str, Any], context: Context) -> None:
 
 
 def _foreground(fields: dict[str, Any], context: Context) -> int:
-    from podsh.commands.attach import drive
     from podsh.console.stdio import Streams
-    from podsh.console.terminal import Terminal
-    from podsh.portal.client import monitor
 
     streams = Streams()
     terminal = None
     try:
         if streams.terminal >= 0:
-            terminal = Terminal(streams.terminal)
             fields["tty"] = True
-            fields["rows"], fields["cols"] = terminal.size()
-        answer = context.portal().call("run", **fields)
+            cols, rows = os.get_terminal_size(streams.terminal)
+            fields["rows"], fields["cols"] = rows or 24, cols or 80
+        call = context.portal().post("run", **fields)
+        # the pod is being built while we load what attaches to it
+        from podsh.commands.attach import drive
+        from podsh.console.terminal import Terminal
+        from podsh.portal.client import monitor
+
+        if streams.terminal >= 0:
+            terminal = Terminal(streams.terminal)
+        answer = context.portal().answer(call)
         name = str(answer["name"])
         context.last_pod = name
         _notes(answer, context)

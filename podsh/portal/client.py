@@ -59,9 +59,9 @@ class Channel:
         data = encode_json(message)
         try:
             if fds:
-                sent = socket.send_fds(self.sock, [data], list(fds))
-                data = data[sent:]
-            self.sock.sendall(data)
+                data = data[socket.send_fds(self.sock, [data], list(fds)) :]
+            if data:  # sending nothing fails where a quick program is already over
+                self.sock.sendall(data)
         except OSError as exc:
             self._lost(exc)
 
@@ -128,15 +128,23 @@ class Client(Channel):
 
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
         """Ask the portal; its answer's ``ok``. Raises the error that it answers."""
+        return self.answer(self.post(op, **fields))
+
+    def post(self, op: str, **fields: Any) -> int:
+        """Ask without waiting; the call's number, for ``answer``."""
         self._next_id += 1
         self.send({"id": self._next_id, "op": op, **fields})
+        return self._next_id
+
+    def answer(self, number: int) -> dict[str, Any]:
+        """Wait for the answer to the call posted last."""
         while True:
             kind, frame = self.receive()
             if kind != JSON:
                 raise UntrustedInput("data from the portal")
             if "ev" in frame:
                 self._events.append(frame)
-            elif frame.get("id") == self._next_id:
+            elif frame.get("id") == number:
                 if "error" in frame:
                     raise from_wire(frame["error"])
                 answer: dict[str, Any] = frame["ok"]
