@@ -6,9 +6,7 @@ what this sends. Paths are resolved once; what is mounted is what was found then
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 import secrets
 import stat
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import plan as p
 from podsh.errors import LaunchFailed
 from podsh.jail import orders
-from podsh.jail.resolve import Found, below, find
+from podsh.jail.resolve import Found, below, expand, find
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
-_WILD = re.compile(r"[*?[]")
 
 
 class Bound:
@@ -330,8 +327,7 @@ def _hidden(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
     """What the patterns name on this host now: (path without links, is a directory, rule)."""
     found: list[tuple[str, bool, str]] = []
     for hide in hides:
-        names = glob.glob(hide.pattern) if _WILD.search(hide.pattern) else [hide.pattern]
-        for name in names:
+        for name in expand(hide.pattern):
             there = find(name)  # most name nothing: one call each
             if there is not None:
                 is_dir = stat.S_ISDIR(os.fstat(there.fd).st_mode)

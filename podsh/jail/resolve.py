@@ -74,3 +74,45 @@ def _walk(path: str, links: list[tuple[str, str]]) -> str:
 def below(path: str, directory: str) -> bool:
     """Whether ``path`` lies strictly below ``directory`` (both without links, normalised)."""
     return path.startswith(directory.rstrip("/") + "/") and path != directory
+
+
+def expand(pattern: str) -> list[str]:
+    """The existing paths that an absolute pattern names; one without ``*`` and ``?`` is itself.
+
+    No regular expressions: compiling them is what would cost a fresh monitor most.
+    """
+    found = ["/"]
+    for part in pattern.strip("/").split("/"):
+        if "*" not in part and "?" not in part:
+            found = [os.path.join(path, part) for path in found]
+            continue
+        matched: list[str] = []
+        for path in found:
+            try:
+                names = os.listdir(path)
+            except OSError:
+                continue
+            matched += [os.path.join(path, name) for name in names if matches(name, part)]
+        found = matched
+    return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name of one component matches: ``*`` any characters, ``?`` any one."""
+    at = star = 0
+    kept = -1
+    for_pattern = 0
+    while at < len(name):
+        if for_pattern < len(pattern) and pattern[for_pattern] == "*":
+            star, kept = for_pattern, at
+            for_pattern += 1
+        elif for_pattern < len(pattern) and pattern[for_pattern] in ("?", name[at]):
+            for_pattern += 1
+            at += 1
+        elif kept >= 0:
+            # let the last star take one character more
+            kept += 1
+            at, for_pattern = kept, star + 1
+        else:
+            return False
+    return not pattern[for_pattern:].strip("*")
