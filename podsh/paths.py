@@ -87,7 +87,7 @@ def init_binary() -> str:
 
 
 def own_paths() -> tuple[str, ...]:
-    """Paths that no pod may see: state, configuration, cache, runtime, code, virtual environment."""
+    """What no pod may see: state, configuration, cache, runtime, code, virtual environment."""
     paths = [runtime_dir(), state_dir(), config_dir(), cache_dir(), package_dir()]
     if sys.prefix != sys.base_prefix:
         paths.append(sys.prefix)

@@ -1,304 +1,35 @@
-"""What a jail will be, as data: Profile + request -> JailPlan. Pure: touches no file, no kernel.
-
-A plan is a list of operations in the order in which they are carried out; each can describe
-itself (``--dry-run``). ``jail/build.py`` turns it into descriptors and orders for init.
-"""
+"""From a profile and what the person asked for to the plan of a jail. Pure: no file, no kernel."""
 
 from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from podsh.errors import UsageError
+from podsh.operations import (
+    MIB,
+    Bind,
+    Device,
+    Devpts,
+    Dir,
+    File,
+    Filter,
+    Hide,
+    Hostname,
+    JailPlan,
+    Link,
+    Loopback,
+    Net,
+    Op,
+    Proc,
+    Program,
+    Sysctl,
+    Tmpfs,
+)
 
 if TYPE_CHECKING:
     from podsh.profiles.schema import Limits, Profile
-
-MIB = 1 << 20
-Net = Literal["none", "loop", "host"]
-
-
-@dataclass(frozen=True, slots=True)
-class Tmpfs:
-    """A fresh tmpfs; ``size`` in bytes, ``mode`` as in chmod(2)."""
-
-    tag: ClassVar[str] = "tmpfs"
-    path: str
-    mode: int
-    size: int
-    exec: bool = True
-
-    def __str__(self) -> str:
-        noexec = "" if self.exec else " noexec"
-        return f"tmpfs    {self.path} mode {self.mode:04o} size {self.size // MIB}M{noexec}"
-
-
-@dataclass(frozen=True, slots=True)
-class Dir:
-    tag: ClassVar[str] = "dir"
-    path: str
-    mode: int = 0o755
-
-    def __str__(self) -> str:
-        return f"dir      {self.path} mode {self.mode:04o}"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    tag: ClassVar[str] = "link"
-    target: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"link     {self.path} -> {self.target}"
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A small private file, mounted over whatever is at ``path``."""
-
-    tag: ClassVar[str] = "file"
-    path: str
-    data: str
-    mode: int = 0o644
-
-    def __str__(self) -> str:
-        return f"file     {self.path} mode {self.mode:04o}, {len(self.data)} bytes"
-
-
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """A host object shown in the pod.
-
-    ``dst`` None: at its own path, links on the way mirrored. ``own``: the pod's own directory
-    below podsh's state, made by the monitor if missing; only the plan may name one.
-    """
-
-    tag: ClassVar[str] = "bind"
-    src: str
-    dst: str | None
-    write: bool
-    exec: bool
-    suid: bool
-    dev: bool
-    optional: bool
-    where: str
-    own: bool = False
-
-    def __str__(self) -> str:
-        flags = ["rw" if self.write else "ro"]
-        flags += [
-            word
-            for word, on in (
-                ("noexec", not self.exec),
-                ("nosuid", not self.suid),
-                ("nodev", not self.dev),
-            )
-            if on
-        ]
-        to = f" -> {self.dst}" if self.dst not in (None, self.src) else ""
-        note = " (if there)" if self.optional else ""
-        return f"bind     {self.src}{to} {' '.join(flags)}{note}  [{self.where}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Hide:
-    """A path (or pattern) masked below every bind, whoever asks for it."""
-
-    tag: ClassVar[str] = "hide"
-    pattern: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"hide     {self.pattern}  [{self.where}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A host device node, bound read-only (its driver still takes writes)."""
-
-    tag: ClassVar[str] = "device"
-    name: str
-
-    def __str__(self) -> str:
-        return f"device   /dev/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Proc:
-    """A fresh procfs, the dangerous parts masked or read-only as OCI runtimes do."""
-
-    tag: ClassVar[str] = "proc"
-    path: str = "/proc"
-
-    def __str__(self) -> str:
-        return f"proc     {self.path}, masked and read-only parts"
-
-
-@dataclass(frozen=True, slots=True)
-class Devpts:
-    tag: ClassVar[str] = "devpts"
-    path: str
-    max: int
-
-    def __str__(self) -> str:
-        return f"devpts   {self.path} own instance, at most {self.max}"
-
-
-@dataclass(frozen=True, slots=True)
-class Hostname:
-    tag: ClassVar[str] = "hostname"
-    name: str
-
-    def __str__(self) -> str:
-        return f"hostname {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Loopback:
-    tag: ClassVar[str] = "loopback"
-
-    def __str__(self) -> str:
-        return "net      loopback up"
-
-
-@dataclass(frozen=True, slots=True)
-class Sysctl:
-    """A sysctl of the pod's own namespaces, ``name`` with slashes."""
-
-    tag: ClassVar[str] = "sysctl"
-    name: str
-    value: str
-    needed: bool = True
-
-    def __str__(self) -> str:
-        return f"sysctl   {self.name} = {self.value}" + ("" if self.needed else " (if there)")
-
-
-Op = Tmpfs | Dir | Link | File | Bind | Hide | Device | Proc | Devpts | Hostname | Loopback | Sysctl
-_OPS: dict[str, type[Any]] = {
-    op.tag: op
-    for op in (
-        Tmpfs,
-        Dir,
-        Link,
-        File,
-        Bind,
-        Hide,
-        Device,
-        Proc,
-        Devpts,
-        Hostname,
-        Loopback,
-        Sysctl,
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What the system-call filter refuses beyond its fixed list."""
-
-    refuse_setid: bool  # root's pods must not make setuid files
-    ptrace: bool = False
-    nesting: bool = False
-    new_filters: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A program to run in the pod. ``cwd``: candidates, the first that exists is taken."""
-
-    argv: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    cwd: tuple[str, ...]
-    cwd_must: bool = False
-    procname: str | None = None
-    umask: int = 0o022
-    # (resource name of resource(3) without RLIMIT_, soft, hard)
-    rlimits: tuple[tuple[str, int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class JailPlan:
-    """Everything the monitor needs to build a jail and run its program."""
-
-    name: str
-    profile: str
-    ops: tuple[Op, ...]
-    net: Net
-    filter: Filter
-    program: Program
-    notes: tuple[str, ...] = ()
-
-    def describe(self) -> list[str]:
-        """The lines of ``--dry-run``, in the order in which they will be carried out."""
-        namespaces = "user mnt pid ipc uts cgroup" + ("" if self.net == "host" else " net")
-        lines = [f"pod      {self.name}, profile {self.profile}", f"new      {namespaces}"]
-        lines += [str(op) for op in self.ops]
-        lines.append("seal     / read-only; no capabilities; no_new_privs")
-        extra = [
-            word
-            for word, on in (
-                ("setuid and setgid bits", self.filter.refuse_setid),
-                ("ptrace", not self.filter.ptrace),
-                ("new namespaces", not self.filter.nesting),
-                ("new filters", not self.filter.new_filters),
-            )
-            if on
-        ]
-        lines.append(f"filter   default refusals, foreign ABIs killed; also {', '.join(extra)}")
-        lines += [
-            f"limit    {name} {soft}" + ("" if soft == hard else f" (hard {hard})")
-            for name, soft, hard in self.program.rlimits
-        ]
-        lines += [f"env      {key}={value}" for key, value in self.program.env]
-        lines.append(f"cwd      {self.program.cwd[0]}")
-        lines.append(f"run      {' '.join(self.program.argv)}")
-        return lines
-
-    def to_wire(self) -> dict[str, Any]:
-        """JSON-able fields; operations as [tag, field, …], read back by ``from_wire``."""
-        return {
-            "name": self.name,
-            "profile": self.profile,
-            "ops": [[op.tag, *_values(op)] for op in self.ops],
-            "net": self.net,
-            "filter": _values(self.filter),
-            "program": _values(self.program),
-            "notes": self.notes,
-        }
-
-    @classmethod
-    def from_wire(cls, fields: dict[str, Any]) -> JailPlan:
-        """Rebuild what ``to_wire`` gave. The sender is podsh itself: no checks but types."""
-        argv, env, cwd, cwd_must, procname, umask, rlimits = fields["program"]
-        return cls(
-            name=fields["name"],
-            profile=fields["profile"],
-            ops=tuple(_OPS[tag](*values) for tag, *values in fields["ops"]),
-            net=fields["net"],
-            filter=Filter(*fields["filter"]),
-            program=Program(
-                tuple(argv),
-                tuple((key, value) for key, value in env),
-                tuple(cwd),
-                cwd_must,
-                procname,
-                umask,
-                tuple((name, soft, hard) for name, soft, hard in rlimits),
-            ),
-            notes=tuple(fields["notes"]),
-        )
-
-
-def _values(item: Any) -> list[Any]:
-    """The fields of one of the dataclasses above, in their order."""
-    return [getattr(item, name) for name in item.__slots__]
-
-
-# ---------------------------------------------------------------- from profile to plan
 
 # Every pod is bounded; a profile's [limits] raises or lowers these. Sizes in bytes.
 DEFAULT_PROCESSES = 4096

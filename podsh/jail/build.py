@@ -11,11 +11,11 @@ import secrets
 import stat
 from typing import TYPE_CHECKING, Any
 
-from podsh import plan as p
+from podsh import operations as p
 from podsh.errors import LaunchFailed
 from podsh.jail import orders
 from podsh.jail.resolve import Found, below, expand, find
-from podsh.kernel import mounts
+from podsh.kernel import mounts, process
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
@@ -133,7 +133,7 @@ class _Builder:
             p.Devpts: lambda op: self._add(orders.devpts(op.path, op.max)),
             p.Hostname: lambda op: self._add(orders.hostname(op.name)),
             p.Loopback: lambda _: self._add(orders.loopback()),
-            p.Sysctl: lambda op: self._add(orders.sysctl(op.name, op.value, op.needed)),
+            p.Sysctl: self._sysctl,
         }
         for op in self.plan.ops:
             if (carry_out := simple.get(type(op))) is not None:
@@ -264,6 +264,11 @@ class _Builder:
     def _place_link(self, path: str) -> str:
         parent, name = os.path.split(path)
         return os.path.join(self._place(parent), name)
+
+    def _sysctl(self, op: p.Sysctl) -> None:
+        # before 6.14 there was one pid_max for the whole machine, and root's pod could write it
+        if op.name != "kernel/pid_max" or process.kernel_version() >= (6, 14):
+            self._add(orders.sysctl(op.name, op.value, op.needed))
 
     def _tmpfs(self, op: p.Tmpfs) -> None:
         if op.path == "/":

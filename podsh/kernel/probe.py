@@ -9,14 +9,13 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import re
 import shlex
 import socket
 import subprocess
 
 from podsh import paths
 from podsh.errors import PodshError
-from podsh.kernel import fds, helper, seccomp, settings, syscalls, uapi
+from podsh.kernel import fds, helper, process, seccomp, settings, syscalls, uapi
 from podsh.kernel.finding import Finding as Finding
 from podsh.kernel.finding import newer_kernel
 from podsh.kernel.raw import system_call
@@ -182,7 +181,7 @@ def _run(command: list[str]) -> tuple[dict[str, str], str]:
 
 def _machine() -> list[Finding]:
     release, machine = os.uname().release, os.uname().machine
-    version = kernel_version()
+    version = process.kernel_version()
     new = version >= _OLDEST
     known = machine in syscalls.NAMES
     return [
@@ -195,12 +194,6 @@ def _machine() -> list[Finding]:
         ),
         Finding("architecture", known, machine, "podsh knows the system calls of it"),
     ]
-
-
-def kernel_version() -> tuple[int, int]:
-    """Major and minor of the running kernel."""
-    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _namespaces_mend() -> str:
@@ -260,7 +253,7 @@ def _pid_max(results: dict[str, str]) -> Finding:
     )
     said = results.get("pid_max", _NOT_TRIED)
     # before, it is the host's, and root can write that from inside
-    if not said and kernel_version() < _PID_MAX_SINCE:
+    if not said and process.kernel_version() < _PID_MAX_SINCE:
         said = "kernel.pid_max is the whole machine's"
     return Finding(
         name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import prctl
 
 
@@ -31,3 +33,11 @@ def set_child_subreaper(on: bool = True) -> None:
 def set_no_new_privs() -> None:
     """PR_SET_NO_NEW_PRIVS: for good, and for every child."""
     prctl.set_no_new_privs(1)
+
+
+def kernel_version() -> tuple[int, int]:
+    """Major and minor of the running kernel; (0, 0) where its release says none."""
+    parts = os.uname().release.split("-")[0].split(".")
+    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
+        return (0, 0)
+    return (int(parts[0]), int(parts[1]))

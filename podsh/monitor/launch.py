@@ -11,7 +11,7 @@ from podsh import paths
 from podsh.errors import LaunchFailed, PodshError
 from podsh.jail import build, orders
 from podsh.kernel import seccomp
-from podsh.plan import JailPlan, Program
+from podsh.operations import Filter, JailPlan, Program
 
 
 class Jail:
@@ -36,16 +36,7 @@ class Jail:
             )
         finally:
             built.close()
-        asked = self.plan.filter
-        self.filter = seccomp.cached(
-            seccomp.FilterSpec(
-                refuse_setid=asked.refuse_setid,
-                ptrace=asked.ptrace,
-                nesting=asked.nesting,
-                new_filters=asked.new_filters,
-            ),
-            os.path.join(paths.cache_dir(), "filters"),
-        )
+        self.filter = filter_of(self.plan.filter)
 
     def run(
         self,
@@ -57,6 +48,17 @@ class Jail:
         """Order init to start ``program``; the answer comes as a message."""
         data = encode(program, stdio, size, self.filter)
         self.init.send_run(ident, data, stdio)
+
+
+def filter_of(asked: Filter) -> bytes:
+    """The compiled filter: from the cache, or compiled now and kept there."""
+    spec = seccomp.FilterSpec(
+        refuse_setid=asked.refuse_setid,
+        ptrace=asked.ptrace,
+        nesting=asked.nesting,
+        new_filters=asked.new_filters,
+    )
+    return seccomp.cached(spec, os.path.join(paths.cache_dir(), "filters"))
 
 
 def encode(

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.jail import build, orders
 from podsh.kernel import process
-from podsh.monitor.launch import Jail, describe, encode, read_message
+from podsh.monitor.launch import Jail, describe, encode, filter_of, read_message
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
-from podsh.plan import Bind, Device, Filter, Hide, JailPlan, Program, Tmpfs
+from podsh.operations import Bind, Device, Filter, Hide, JailPlan, Program, Tmpfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,14 +68,14 @@ def warm_up() -> None:
             Hide("/nowhere", ""),
         ),
         net="none",
-        filter=Filter(refuse_setid=False),
+        filter=Filter(refuse_setid=os.getuid() == 0),
         program=Program(("true",), (), ("/",), rlimits=(("CORE", 1, 1),)),
     )
     plan = JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
     built = build.build(plan)
     orders.encode_plan(built.records)
     built.close()
-    encode(plan.program, (None, None, None), (24, 80), b"")
+    encode(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
     asyncio.run(asyncio.sleep(0))
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import UsageError
-from podsh.plan import Facts, JailPlan, Request, make_plan
+from podsh.plan import Facts, Request, make_plan
 from podsh.profiles import find
 from podsh.profiles.schema import Context
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from podsh.operations import JailPlan
     from podsh.profiles.schema import Profile
 
 DEFAULT_PROFILE = "base"

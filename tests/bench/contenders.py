@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from podsh import plan as p
+from podsh import operations as p
 from podsh.portal import launch
 from podsh.profiles import find
 

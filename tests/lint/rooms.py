@@ -7,7 +7,7 @@ import its own room, ``errors`` and ``paths`` (but the pure rooms: these list wh
 
 from __future__ import annotations
 
-PURE = ("policy", "plan", "errors", "paths")
+PURE = ("policy", "plan", "operations", "errors", "paths")
 
 INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__main__", ("cli",)),
@@ -16,13 +16,14 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("paths", ("errors",)),
     ("policy", ("errors",)),
     ("profiles", ("policy", "errors")),
-    ("plan", ("profiles.schema", "errors")),
+    ("operations", ()),
+    ("plan", ("operations", "profiles.schema", "errors")),
     ("kernel", ()),
     ("native", ()),
-    ("jail", ("plan", "kernel", "native")),
-    ("monitor", ("jail", "policy", "kernel", "wire", "plan")),
+    ("jail", ("operations", "kernel", "native")),
+    ("monitor", ("jail", "policy", "kernel", "wire", "operations")),
     ("portal.zygote", ("monitor", "profiles", "plan", "wire", "kernel")),
-    ("portal", ("profiles", "plan", "wire", "kernel")),
+    ("portal", ("profiles", "plan", "operations", "wire", "kernel")),
     ("console", ("wire", "commands", "portal.client")),
     (
         "commands",

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from podsh import operations as o
 from podsh import plan as p
 from podsh.errors import UsageError
 from podsh.profiles.schema import Access, Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
@@ -28,14 +29,14 @@ def profile(**fields: object) -> Profile:
     return dataclasses.replace(base, **fields)  # type: ignore[arg-type]
 
 
-def ops(plan: p.JailPlan, kind: type) -> list:
+def ops(plan: o.JailPlan, kind: type) -> list:
     return [op for op in plan.ops if isinstance(op, kind)]
 
 
 def test_plan_survives_the_wire() -> None:
     fs = Fs(bind=(Bind("/usr", HERE),), machine_id="")
     plan = p.make_plan(profile(fs=fs), p.Request(net="loop"), FACTS)
-    again = p.JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
+    again = o.JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
     assert again == plan
     assert again.describe() == plan.describe()
 
@@ -43,14 +44,14 @@ def test_plan_survives_the_wire() -> None:
 def test_parents_come_before_children_whatever_the_order_in_the_file() -> None:
     binds = tuple(Bind(path, HERE) for path in ("/usr/share/x", "/usr", "/usr-a", "/usr/share"))
     plan = p.make_plan(profile(fs=Fs(bind=binds)), p.Request(), FACTS)
-    order = [op.src for op in ops(plan, p.Bind) if op.src.startswith("/usr")]
+    order = [op.src for op in ops(plan, o.Bind) if op.src.startswith("/usr")]
     assert order == ["/usr", "/usr/share", "/usr/share/x", "/usr-a"]
 
 
 def test_command_line_adds_and_widens() -> None:
     fs = Fs(bind=(Bind("/data", HERE, exec=False),))
     plan = p.make_plan(profile(fs=fs), p.Request(rw=("/data",), ro=("/opt/x",)), FACTS)
-    found = {op.src: op for op in ops(plan, p.Bind)}
+    found = {op.src: op for op in ops(plan, o.Bind)}
     assert found["/data"].write
     assert not found["/data"].exec
     assert found["/data"].where == "--rw"
@@ -103,14 +104,14 @@ def test_no_program_is_an_error_with_its_mend() -> None:
 
 def test_homes() -> None:
     private = p.make_plan(profile(), p.Request(), FACTS)
-    (home,) = [op for op in ops(private, p.Bind) if op.own]
+    (home,) = [op for op in ops(private, o.Bind) if op.own]
     assert (home.src, home.dst, home.write) == (f"{FACTS.state}/home", "/home/u", True)
     podhome = p.make_plan(profile(), p.Request(home_mode="podhome"), FACTS)
     assert dict(podhome.program.env)["HOME"] == "/podhome"
     tmp = p.make_plan(profile(), p.Request(home_mode="tmp"), FACTS)
-    assert "/home/u" in [op.path for op in ops(tmp, p.Tmpfs)]
+    assert "/home/u" in [op.path for op in ops(tmp, o.Tmpfs)]
     host = p.make_plan(profile(), p.Request(home_mode="host"), FACTS)
-    (home,) = [op for op in ops(host, p.Bind) if op.dst == "/home/u"]
+    (home,) = [op for op in ops(host, o.Bind) if op.dst == "/home/u"]
     assert (home.src, home.own) == ("/home/u", False)
 
 
@@ -122,7 +123,9 @@ def test_setid_bits_are_refused_to_root_only() -> None:
 
 def test_open_files_stay_below_what_podsh_can_bear() -> None:
     few = dataclasses.replace(FACTS, nofile=500)
-    limits = dict((n, (s, h)) for n, s, h in p.make_plan(profile(), p.Request(), few).program.rlimits)
+    limits = dict(
+        (n, (s, h)) for n, s, h in p.make_plan(profile(), p.Request(), few).program.rlimits
+    )
     assert limits["NOFILE"] == (500, 500)
     assert limits["CORE"] == (1, 1)
 
