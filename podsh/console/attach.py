@@ -6,12 +6,12 @@ the attention key when it was held (``exec``); else it is detached and done.
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
 
 from podsh.console import screen
+from podsh.console.signals import Signals
 from podsh.console.stdio import OutRelay
 from podsh.errors import Disconnected, PodshError, from_wire
 from podsh.wire.framing import DATA, encode_data, encode_json
@@ -41,7 +41,6 @@ _DETACH_S = 2.0
 _DRAIN_S = 0.2
 # how often a job in the background looks whether it was brought to the front
 _FRONT_MS = 500
-_FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
 class Outcome:
@@ -102,6 +101,7 @@ class Attachment:
         self._connected = True
         self._poll = select.poll()
         self._registered: dict[int, int] = {}
+        self._interest: tuple[Any, ...] = ()
         self._runs = 0
         self._typed_any = False
 
@@ -112,7 +112,7 @@ class Attachment:
 
         Raises the error that the monitor answers (NotFound, NotExecutable, …).
         """
-        signals = _Signals(self.forward)
+        signals = Signals(self.forward)
         self._outcome = None
         self._runs += 1
         try:
@@ -126,6 +126,7 @@ class Attachment:
             signals.close()
             for fd in list(self._registered):
                 self._want(fd, 0)
+            self._interest = ()
         assert self._outcome is not None
         self._outcome.typed = self._typed_any
         return self._outcome
@@ -143,7 +144,7 @@ class Attachment:
         self._detach()
         self.close()
 
-    def _loop(self, signals: _Signals) -> None:
+    def _loop(self, signals: Signals) -> None:
         self.channel.sock.setblocking(False)
         for kind, frame in self.channel.pending():
             self._frame(kind, frame)
@@ -171,20 +172,25 @@ class Attachment:
         return self._outcome.reason not in (EXIT, LOST) or not self._to_terminal
 
     def _interests(self, signal_fd: int) -> None:
-        wanted = {signal_fd: select.POLLIN}
+        """Poll for what can be used now."""
+        monitor = terminal = 0
         if self._connected:
             slow = len(self._to_terminal) > HIGH_WATER
-            mask = 0 if slow else select.POLLIN
-            if self._to_monitor:
-                mask |= select.POLLOUT
-            if mask:
-                wanted[self.channel.fileno()] = mask
-        if self.terminal is not None and self.terminal.fd >= 0:
-            mask = select.POLLOUT if self._to_terminal else 0
+            monitor = 0 if slow else select.POLLIN
+            monitor |= select.POLLOUT if self._to_monitor else 0
+        if self.terminal is not None:
+            terminal = select.POLLOUT if self._to_terminal else 0
             if self.keys and self.terminal.raw and len(self._to_monitor) < KEYS_HIGH_WATER:
-                mask |= select.POLLIN
-            if mask:
-                wanted[self.terminal.fd] = mask
+                terminal |= select.POLLIN
+        interest = monitor, terminal, *(relay.wants() for relay in self.relays)
+        if interest == self._interest:
+            return  # as nearly always in a flood
+        self._interest = interest
+        wanted = {signal_fd: select.POLLIN}
+        if monitor:
+            wanted[self.channel.fileno()] = monitor
+        if terminal and self.terminal is not None:
+            wanted[self.terminal.fd] = terminal
         for relay in self.relays:
             source, sink = relay.wants()
             if source >= 0:
@@ -377,7 +383,7 @@ class Attachment:
         self._outcome = None
         self._frame(0, frame)
 
-    def _drain(self, signals: _Signals) -> None:
+    def _drain(self, signals: Signals) -> None:
         """Everything that the program wrote into a relay reaches its sink."""
         assert self._outcome is not None
         if self._outcome.reason != EXIT:
@@ -419,39 +425,6 @@ class Attachment:
         if not self.alternate and self._outcome is not None and self._outcome.reason != EXIT:
             terminal.write_all(b"\r\n")
         terminal.restore()
-
-
-class _Signals:
-    """Signals as bytes on a descriptor while it lives; those ignored before stay ignored."""
-
-    def __init__(self, forward: bool) -> None:
-        self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._handlers: dict[int, Any] = {}
-        for name in (*_FORWARDED, "SIGWINCH", "SIGCONT"):
-            number = getattr(signal, name)
-            if not forward and name in ("SIGUSR1", "SIGUSR2"):
-                continue
-            if signal.getsignal(number) != signal.SIG_IGN:
-                self._handlers[number] = signal.signal(number, _noted)
-        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-
-    def read(self) -> bytes:
-        """The numbers of the signals that came."""
-        try:
-            return os.read(self.fd, 64)
-        except BlockingIOError:
-            return b""
-
-    def close(self) -> None:
-        signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._handlers.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        os.close(self.fd)
-        os.close(self._write)
-
-
-def _noted(_number: int, _frame: object) -> None:
-    """The wakeup descriptor tells; Python needs a handler to be there."""
 
 
 def run_streams(
