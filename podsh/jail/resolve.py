@@ -30,6 +30,8 @@ def find(path: str) -> Found | None:
 
     Raises LaunchFailed for what cannot be walked (permission, loop of links).
     """
+    if not os.path.lexists(path):
+        return None  # most optional and hidden paths: the cheapest question first
     links: list[tuple[str, str]] = []
     for _ in range(_MAX_LINKS):
         try:

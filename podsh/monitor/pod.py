@@ -321,7 +321,7 @@ def write_json(path: str, fields: dict[str, Any]) -> None:
     """Write a small file whole or not at all; a full disk must not end the pod."""
     temporary = path + ".new"
     try:
-        with open(temporary, "w", encoding="ascii") as file:
+        with open(temporary, "w", encoding="utf-8") as file:
             json.dump(fields, file)
         os.replace(temporary, path)
     except OSError:
