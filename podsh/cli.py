@@ -105,6 +105,8 @@ def _main(words: list[str]) -> int:
         finally:
             context.close()
     if sys.stdin is not None and sys.stdin.isatty():
+        if not sys.stdout.isatty():
+            raise UsageError("the console needs a terminal", hint="for one command: podsh help")
         from podsh.console.app import open_console
 
         return open_console(Context("console"))
