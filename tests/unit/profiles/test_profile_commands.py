@@ -110,6 +110,7 @@ def test_show_outside_of_any_project(
     assert execute(["profile", "show", "build"], surface) == 0
     assert any("/{cwd}" in line and " rw" in line for line in surface.lines)
     assert execute(["profile", "check"], surface) == 0
+    assert not [line for line in surface.lines if "is not there" in line]
 
 
 def test_check(surface: Surface, ground: Ground) -> None:

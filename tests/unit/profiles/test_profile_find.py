@@ -306,6 +306,19 @@ def test_depth_and_number(ground: Ground) -> None:
         ground.load("many")
 
 
+def test_a_ladder_of_parents_is_climbed_once(ground: Ground) -> None:
+    """Each of three extends all three of the next: 3**12 ways down."""
+    for number in range(12):
+        parents = ", ".join(f'"{side}{number + 1}"' for side in "lmr")
+        for side in "lmr":
+            ground.profile(f"{side}{number}.toml", f"extends = [{parents}]")
+    for side in "lmr":
+        ground.profile(f"{side}12.toml", "")
+    start = time.process_time()
+    ground.load("l0")
+    assert time.process_time() - start < 0.5
+
+
 def test_errors_in_a_parent_have_the_parents_line(ground: Ground) -> None:
     ground.profile("p.toml", "\n\n" + bind("src"))
     ground.profile("c.toml", 'extends = "p"')
@@ -383,9 +396,14 @@ def test_cwd_may_not_hold_the_home(ground: Ground, tmp_path: Path) -> None:
 def test_a_home_that_is_a_link(ground: Ground, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(ground.home)
+    (tmp_path / "homes").mkdir()
+    (tmp_path / "homes" / "u").symlink_to(ground.home)
     ground.profile("x.toml", bind("{cwd}"))
     with pytest.raises(UsageError, match=r"uses \{cwd\}"):
         ground.library.load("x", Context(str(link), str(ground.home), ()))
+    # and where that link lies
+    with pytest.raises(UsageError, match=r"uses \{cwd\}"):
+        ground.library.load("x", Context(f"{tmp_path}/homes/u", f"{tmp_path}/homes", ()))
 
 
 def test_cwd_that_becomes_the_home_later(ground: Ground, tmp_path: Path) -> None:

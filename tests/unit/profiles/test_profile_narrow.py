@@ -142,6 +142,24 @@ def test_links_are_looked_at_each_time(ground: Ground) -> None:
         ground.load(str(ground.project / "p.toml"))
 
 
+def test_what_base_shows_is_a_measure_of_flags_and_place(ground: Ground) -> None:
+    shown = ground.home / "shown"
+    (shown / "inner").mkdir(parents=True)
+    (shown / "out").symlink_to(ground.home / "secret")
+    ground.profile("base.toml", f'[[fs.bind]]\npath = "{shown}"\nexec = false\n')
+    load(ground, f'[[fs.bind]]\npath = "{shown}/inner"\nexec = false\n')
+    with pytest.raises(UsageError, match="is shown, and is not below"):
+        load(ground, f'[[fs.bind]]\npath = "{shown}/inner"\n')
+    with pytest.raises(UsageError, match="is shown, and is not below"):
+        load(ground, f'[[fs.bind]]\npath = "{shown}/out"\nexec = false\n')
+
+
+def test_extends_by_a_link_out_of_the_folder(ground: Ground) -> None:
+    (ground.project / "link.toml").symlink_to(ground.profile("mine.toml", ""))
+    with pytest.raises(UsageError, match="not base or a file of its own"):
+        load(ground, 'extends = "./link.toml"')
+
+
 def test_base_denies_whether_extended_or_not(ground: Ground) -> None:
     profile = load(ground, '[access]\ndeny = ["/x"]')
     denied = [pattern.text for pattern in profile.access.deny]
