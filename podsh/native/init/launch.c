@@ -133,15 +133,13 @@ void jail(int control, char **argv)
 		protect(argv);
 		pid1(control);
 	}
-	if (whole) {
-		if (maps_write_whole(pid) < 0)
-			give_up(control, order.id);
-		if (write(gate[1], "", 1) != 1)
-			_exit(125);
-	}
+	bool mapped = !whole || (maps_write_whole(pid) == 0 && write(gate[1], "", 1) == 1);
+	/* whatever became of it, the monitor has to reap it */
 	struct reply_buffer reply;
 	put_header(&reply, ACK, order.id);
 	put_u64(&reply, (uint64_t)pid);
 	send_reply(control, &reply, -1, 0);
+	if (!mapped)
+		give_up(control, order.id);
 	_exit(0);
 }

@@ -79,18 +79,19 @@ static void prepare(struct pod *pod)
 		if (!receive(pod->control, &order))
 			_exit(0);
 		fail_clear();
+		int done;
 		if (order.fds_lost) {
-			fail_with(EMFILE, "recvmsg", NULL);
+			done = fail_with(EMFILE, "recvmsg", NULL);
 		} else if (order.kind == FDS) {
 			take_mounts(pod, &order);
 			send_ack(pod->control, order.id);
 			continue;
 		} else if (order.kind == BUILD && taken_whole(&order.payload)) {
-			build(pod, &order);
+			done = build(pod, &order);
 		} else {
 			die_malformed("neither FDS nor BUILD");
 		}
-		if (failure.error) {
+		if (done < 0) {
 			send_failure(pod->control, order.id);
 			_exit(125);
 		}
@@ -136,39 +137,36 @@ static int order_signal(struct pod *pod, struct message *order)
 	return program_signal(&pod->programs, &pod->tree, order->id, (int)number, group);
 }
 
+static int carry(struct pod *pod, struct message *order)
+{
+	fail_clear();
+	if (order->fds_lost)
+		return fail_with(EMFILE, "recvmsg", NULL);
+	switch (order->kind) {
+	case RUN:
+		return program_start(&pod->programs, &pod->tree, order);
+	case SIGNAL:
+		return order_signal(pod, order);
+	case ATTACH:
+		return order_attach(pod, order);
+	case HOSTNAME:
+		return order_hostname(order);
+	case DETACH_MOUNT:
+		return order_detach(pod, order);
+	default:
+		die_malformed("unknown kind");
+	}
+}
+
 static void obey(struct pod *pod)
 {
 	struct message order;
 	if (!receive(pod->control, &order))
 		_exit(0); /* the kernel ends the rest of the pod */
-	fail_clear();
-	int done;
-	switch (order.fds_lost ? 0 : order.kind) {
-	case 0:
-		done = fail_with(EMFILE, "recvmsg", NULL);
-		break;
-	case RUN:
-		done = program_start(&pod->programs, &pod->tree, &order);
-		break;
-	case SIGNAL:
-		done = order_signal(pod, &order);
-		break;
-	case ATTACH:
-		done = order_attach(pod, &order);
-		break;
-	case HOSTNAME:
-		done = order_hostname(&order);
-		break;
-	case DETACH_MOUNT:
-		done = order_detach(pod, &order);
-		break;
-	default:
-		die_malformed("unknown kind");
-	}
-	if (done < 0)
+	if (carry(pod, &order) < 0)
 		send_failure(pod->control, order.id);
 	else if (order.kind != RUN)
-		send_ack(pod->control, order.id);
+		send_ack(pod->control, order.id); /* a program answers by itself: STARTED or FAILED */
 	message_close(&order);
 }
 

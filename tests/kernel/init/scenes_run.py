@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import select
@@ -335,6 +336,30 @@ def launcher_dies() -> None:
         assert pod.launch_fails().place == "podsh-init"
 
 
+def unmapped() -> None:
+    """Root that may not give ids away: the launch fails with the step, nothing stays unreaped."""
+    if not ROOT_USER:
+        return
+    child = os.fork()
+    if child == 0:
+        libc = ctypes.CDLL(None)
+        cap_setuid = 7  # <linux/capability.h>
+        libc.prctl(24, cap_setuid, 0, 0, 0)  # PR_CAPBSET_DROP
+        # also from what an exec of root's gets by inheritance; so it leaves the ambient set too
+        header = struct.pack("Ii", 0x20080522, 0)
+        sets = ctypes.create_string_buffer(24)
+        libc.capget(header, sets)
+        words = list(struct.unpack("6I", sets.raw))
+        words[2] &= ~(1 << cap_setuid)
+        libc.capset(header, struct.pack("6I", *words))
+        with Pod() as pod:
+            error = pod.launch_fails()
+        good = error.place.startswith("write /proc/") and error.place.endswith("/uid_map")
+        print(error, children_of(os.getpid()))
+        os._exit(0 if good and children_of(os.getpid()) == [] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def not_built() -> None:
     """A missing binary is a failure in words."""
     try:
@@ -379,6 +404,7 @@ SCENES: list[Callable[[], None]] = [
     monitor_dies,
     init_dies,
     launcher_dies,
+    unmapped,
     not_built,
     small,
     unused,
