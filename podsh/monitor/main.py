@@ -144,6 +144,7 @@ def _write_meta(message: dict[str, Any]) -> None:
         "socket": message["socket"],
         "named": message["named"],
         "rm": message["rm"],
+        "source": message["source"],
         "request": message["request"],
         "monitor_pid": os.getpid(),
     }

@@ -332,9 +332,12 @@ class Fleet:
 
     def request(self, pod: Pod) -> dict[str, Any]:
         """What the person asked for when the pod was started, as its monitor wrote it down."""
-        meta = _read(pod.state_dir, "meta.json") or {}
-        request = meta.get("request")
+        request = self.meta(pod).get("request")
         return request if isinstance(request, dict) else {}
+
+    def meta(self, pod: Pod) -> dict[str, Any]:
+        """What the monitor of the pod of that name, or of an earlier one, wrote down."""
+        return _read(pod.state_dir, "meta.json") or {}
 
     @property
     def zygote_pid(self) -> int | None:

@@ -173,10 +173,13 @@ class Portal:
                 "is already running", place=name, hint="attach to it, or give another name with -n"
             )
         pod = Pod(name, profile.name, launch.state_dir(name), launch.socket_path(name))
-        pod.named = message.get("name") is not None or profile.dialect == "pod"
+        source = profile.source if profile.dialect == "pod" else ""
+        if message.get("name") is None and source:
+            self._owns_state(pod, source)
+        pod.named = message.get("name") is not None or bool(source)
         pod.remove = bool(message.get("rm"))
         pod.argv = list(plan.program.argv)
-        request = {key: message.get(key) for key in ("profiles", "ro", "rw", "net", "env")}
+        request = {key: message.get(key) for key in ("profiles", "ro", "rw", "net", "env", "home_mode")}
         await fleet.launch(
             pod,
             {
@@ -185,6 +188,7 @@ class Portal:
                 "socket": pod.socket,
                 "detach": bool(message.get("detach")),
                 "named": pod.named,
+                "source": source,
                 "rm": pod.remove,
                 "rows": int(message.get("rows", 24)),
                 "cols": int(message.get("cols", 80)),
@@ -192,6 +196,17 @@ class Portal:
             },
         )
         return {**pod.row(), "notes": list(plan.notes)}
+
+    def _owns_state(self, pod: Pod, source: str) -> None:
+        """A pod file names its pod's state; another file of that name must not get at it."""
+        before = self._fleet.meta(pod)
+        if before and before.get("source") != source:
+            owner = before.get("source") or "a pod started with -n"
+            raise UsageError(
+                f"the state of that name belongs to {owner}",
+                place=pod.name,
+                hint=f"give another name with -n, or remove it: podsh rm {pod.name}",
+            )
 
     async def plan(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         ctx = launch.context(message)
@@ -275,6 +290,7 @@ class Portal:
         binds = [{"path": path, "write": False} for path in request.get("ro") or ()]
         binds += [{"path": path, "write": True} for path in request.get("rw") or ()]
         return {
+            "home_mode": request.get("home_mode"),
             "extends": request.get("profiles") or [launch.DEFAULT_PROFILE],
             "binds": binds,
             "net": request.get("net"),

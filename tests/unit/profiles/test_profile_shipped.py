@@ -109,7 +109,7 @@ def test_capabilities_are_the_kernel_rooms() -> None:
 
 
 def test_the_manual_names_every_key_and_its_example_loads(ground: Ground) -> None:
-    text = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text()
+    text = (Path(__file__).parents[3] / "profiles" / "README.md").read_text()
     rows = {row.split("|")[1]: row for row in text.splitlines() if row.startswith("|")}
     for table, keys in toml.TABLES.items():
         (row,) = [row for head, row in rows.items() if f"`[{table}]`" in head]
