@@ -31,6 +31,10 @@ TERM_S = 2.0
 MAX_WAIT_S = 366 * 86400.0
 
 
+# what of a run is written down, for ``profile new --from POD``
+_REQUEST = ("profiles", "ro", "rw", "net", "env", "home_mode")
+
+
 class Portal:
     """Serves one listening socket until stopped."""
 
@@ -179,7 +183,7 @@ class Portal:
         pod.named = message.get("name") is not None or bool(source)
         pod.remove = bool(message.get("rm"))
         pod.argv = list(plan.program.argv)
-        request = {key: message.get(key) for key in ("profiles", "ro", "rw", "net", "env", "home_mode")}
+        request = {key: message.get(key) for key in _REQUEST}
         await fleet.launch(
             pod,
             {
