@@ -295,10 +295,10 @@ int carry_out(struct tree *tree, const struct op *op, struct mounts *mounts)
 
 int seal(struct tree *tree)
 {
-	/* needed to find a terminal's foreground group, also in a pod without /proc; only while a
-	 * procfs is visible may another be mounted */
+	/* to find a terminal's foreground group, and to detach, also in a pod without /proc; later
+	 * none could be mounted, since none is visible. A machine that allows none can do without. */
 	if (tree->proc < 0 && (tree->proc = new_proc()) < 0)
-		return -1;
+		fail_clear();
 	if (fchdir(tree->root) < 0)
 		return fail("fchdir", "/");
 	/* the old root ends up stacked on the new one: pivot_root(2) */

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import resource
 import select
 import signal
+import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -284,6 +286,40 @@ def hostile() -> None:
         eventually(lambda: children_of(pod.pid) == [], "all reaped")
 
 
+def garbage() -> None:
+    """Random orders at every stage: init answers or ends with 125, and never crashes."""
+    rng = random.Random(7)
+    for stage in ("launcher", "standby", "live") * 15:
+        pod = Pod(standby=stage != "launcher")
+        control = socket.socket(fileno=os.dup(pod.init.fileno()))
+        if stage == "live":
+            pod.launch()
+        pid = pod.pid or pod.init.launcher_pid
+        if stage == "standby":
+            message = pod.receive()
+            assert message is not None
+            pid = message.pid
+        for _ in range(20):
+            kind = rng.choice((*range(10), rng.getrandbits(32)))
+            data = struct.pack("<II", kind, rng.getrandbits(2)) + rng.randbytes(rng.randrange(60))
+            fds = [orders.memfd(rng.randbytes(40)) for _ in range(rng.randrange(3))]
+            try:
+                socket.send_fds(control, [data[: rng.choice((4, 8, 99))]], fds)
+            except (BrokenPipeError, ConnectionResetError):
+                break
+            finally:
+                for fd in fds:
+                    os.close(fd)
+        control.close()
+        for fd in pod.mounts:
+            os.close(fd)
+        pod.init._socket.close()
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status in (0, 125), (stage, status)
+        for child in children_of(os.getpid()):
+            os.waitpid(child, 0)
+
+
 def monitor_dies() -> None:
     """SIGKILL of the monitor ends everything at once, also while it is only a standby."""
     for launched in (True, False):
@@ -401,6 +437,7 @@ SCENES: list[Callable[[], None]] = [
     filtered,
     init_hidden,
     hostile,
+    garbage,
     monitor_dies,
     init_dies,
     launcher_dies,
