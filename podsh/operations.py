@@ -79,6 +79,7 @@ class Bind:
     optional: bool
     where: str
     own: bool = False
+    within: str = ""  # what is found must be this or lie below it
 
     def __str__(self) -> str:
         flags = ["rw" if self.write else "ro"]

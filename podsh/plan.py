@@ -209,6 +209,7 @@ def _binds(profile: Profile, request: Request) -> list[Bind]:
             bind.dev,
             bind.optional,
             str(bind.where),
+            within=bind.within,
         )
         for bind in profile.fs.bind
     }

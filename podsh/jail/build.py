@@ -172,6 +172,12 @@ class _Builder:
                 hint="create it, or mark the bind optional = true",
             )
         self.held.append(found.fd)
+        if op.within and found.path != op.within and not below(found.path, op.within):
+            raise LaunchFailed(
+                f"{op.src} leads to {found.path}, out of {op.within}",
+                place=op.where,
+                hint="a profile of a project shows that project's files only",
+            )
         if found.path == "/" or found.path.split("/", 2)[1] == "proc":
             what = "a /proc" if found.path != "/" else "a root"
             raise LaunchFailed(

@@ -143,7 +143,7 @@ class Library:
         expander = Expander(ctx, dict(ctx.environ))
         profile = merge.build(layers, expander, domain=False, foreign=chain.foreign)
         narrow.check(profile, layers, chain.foreign, base, top)
-        return narrow.with_deny(profile, base)
+        return narrow.with_deny(narrow.confined(profile, chain.foreign, top), base)
 
     def _holds(self, known: _Built, ctx: Context) -> bool:
         """Whether nothing that a built profile depends on has changed."""

@@ -168,6 +168,19 @@ def check_parent(parent: Setting, path: str, top: str) -> None:
         _refuse(f"it extends {quoted(parent.value)}, not base or a file of its own", parent.where)
 
 
+def confined(profile: Profile, files: Collection[str], top: str) -> Profile:
+    """``profile`` with its project's binds tied to the project's folder, links followed.
+
+    ``check`` looked at them now; a pod in that folder could put a link there before the launch.
+    """
+    real = os.path.realpath(top)
+    binds = tuple(
+        replace(bind, within=real) if bind.where.file in files and below(bind.path, top) else bind
+        for bind in profile.fs.bind
+    )
+    return replace(profile, fs=replace(profile.fs, bind=binds))
+
+
 def with_deny(profile: Profile, base: Profile) -> Profile:
     """``profile`` with ``base``'s deny patterns, whether it extends base or not."""
     known = {pattern.text for pattern in profile.access.deny}

@@ -32,6 +32,8 @@ class Bind:
     suid: bool = False
     dev: bool = False
     optional: bool = False  # skipped where the host has no such path
+    # a project's own profile: what is found at the launch must lie below this (no links in it)
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)

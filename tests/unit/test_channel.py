@@ -27,7 +27,7 @@ class Ends:
 
     async def until(self, condition: Any) -> None:
         async with asyncio.timeout(5):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - looks on from outside
                 await asyncio.sleep(0.001)
 
     def end(self) -> None:
