@@ -161,7 +161,8 @@ def test_the_list_of_keys_is_the_schema() -> None:
     for table, kind in classes.items():
         assert set(toml.TABLES[table]) == set(kind.__slots__) - {"bind", "cmdr"}
     assert set(toml.TABLES) - {"caps"} == set(classes)
-    assert set(s.Bind.__slots__) - {"where", "within"} == set(RawBind._fields) - {"where", "label", "literal"}
+    own = {"where", "within", "label", "literal"}
+    assert set(s.Bind.__slots__) - own == set(RawBind._fields) - own
 
 
 def test_defaults(loads: Callable[[str], s.Profile]) -> None:
