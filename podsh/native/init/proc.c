@@ -38,18 +38,17 @@ int new_proc(void)
 	return mount < 0 ? fail("fsmount", "proc") : mount;
 }
 
-/* Mounts source over each that is there. */
+/* Mounts source over each that is there. Asked first: a clone that is not attached in the end
+ * costs a grace period of RCU to be rid of, which is more than all the rest. */
 static int hide(int proc, const char *source, const char *const *names, size_t count)
 {
-	OWNED_FD mask = -1;
 	for (size_t i = 0; i < count; i++) {
-		if (mask < 0)
-			mask = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		if (faccessat(proc, names[i], F_OK, 0) < 0)
+			continue;
+		OWNED_FD mask = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 		if (mask < 0)
 			return fail("open_tree", source);
-		if (sys_move_mount(mask, "", proc, names[i], MOVE_MOUNT_F_EMPTY_PATH) == 0)
-			close(take_fd(&mask));
-		else if (errno != ENOENT)
+		if (sys_move_mount(mask, "", proc, names[i], MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return fail("move_mount", names[i]);
 	}
 	return 0;
