@@ -6,7 +6,6 @@ each test is checked for what it leaves behind. ``make_podsh`` gives a portal of
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -24,14 +23,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _subreaper() -> None:
+def watch() -> processes.Watch:
+    """What is there between tests; also makes the suite the parent of all orphans."""
     processes.adopt_orphans()
+    return processes.Watch()
 
 
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Path]:
     """A directory that every user can enter; short, for the sockets below it."""
-    path = Path(tempfile.mkdtemp(prefix=processes.ground_prefix(os.getpid())))
+    path = Path(tempfile.mkdtemp(prefix=processes.GROUND))
     path.chmod(0o711)
     yield path
     shutil.rmtree(path)
@@ -46,41 +47,55 @@ def command(ground: Path) -> Path:
     return install.install_copy(ground / "venv")
 
 
-@pytest.fixture(scope="session", params=callers.names())
+@pytest.fixture(params=callers.names())
 def caller(request: pytest.FixtureRequest) -> Caller:
     """root and an ordinary user; the latter alone where the suite is not root's."""
     return callers.caller(request.param)
 
 
 @pytest.fixture(scope="session")
-def served(ground: Path, command: Path, caller: Caller) -> Iterator[Podsh]:
-    """One caller's podsh with its portal running; tests take ``podsh`` instead."""
+def serving(
+    ground: Path, command: Path, watch: processes.Watch
+) -> Iterator[Callable[[Caller], Podsh]]:
+    """The podsh of each caller, its portal running from the first test that takes it."""
     before = processes.Traces.now()
-    podsh = Podsh(command, caller, ground / caller.name)
-    done = podsh.pod("true")
-    assert done.code == 0, f"podsh does not run as {caller.name}: {done.err}"
-    podsh.forget_pods()
-    yield podsh
-    podsh.close()
-    left = processes.settle(before, podsh.runtime)
-    assert not left, f"left behind by the portal:\n{left}"
+    running: dict[str, Podsh] = {}
+
+    def serve(caller: Caller) -> Podsh:
+        if caller.name not in running:
+            podsh = Podsh(command, caller, ground / caller.name)
+            done = podsh.pod("true")
+            assert done.code == 0, f"podsh does not run as {caller.name}: {done.err}"
+            podsh.forget_pods()
+            running[caller.name] = podsh
+            watch.rest(podsh.runtime)
+        return running[caller.name]
+
+    yield serve
+    for podsh in running.values():
+        podsh.close()
+    left = processes.settle(before, *watch.directories)
+    assert not left, f"left behind by the portals:\n{left}"
 
 
 @pytest.fixture
-def podsh(served: Podsh) -> Iterator[Podsh]:
+def podsh(
+    serving: Callable[[Caller], Podsh], caller: Caller, watch: processes.Watch
+) -> Iterator[Podsh]:
     """podsh as one of the callers. Fails a test that leaves a pod, process, mount or socket."""
-    before = processes.Traces.now(served.runtime)
+    served = serving(caller)
     yield served
     live = served.forget_pods()
-    left = processes.settle(before, served.runtime)
+    left = watch.left()
     assert not live, f"pods left running: {', '.join(live)}"
     assert not left, f"left behind:\n{left}"
 
 
 @pytest.fixture
-def make_podsh(ground: Path, command: Path, caller: Caller) -> Iterator[Callable[[], Podsh]]:
+def make_podsh(
+    ground: Path, command: Path, caller: Caller, watch: processes.Watch
+) -> Iterator[Callable[[], Podsh]]:
     """Makes a podsh with directories and a portal of its own; all ended after the test."""
-    before = processes.Traces.now()
     made: list[Podsh] = []
 
     def make() -> Podsh:
@@ -92,5 +107,7 @@ def make_podsh(ground: Path, command: Path, caller: Caller) -> Iterator[Callable
     yield make
     for podsh in made:
         podsh.close()
-    left = processes.settle(before, *(podsh.runtime for podsh in made))
+    left = watch.left()
+    sockets = [str(path) for podsh in made for path in podsh.runtime.rglob("*") if path.is_socket()]
     assert not left, f"left behind:\n{left}"
+    assert not sockets

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from podsh.kernel import syscalls
-from tests.helpers import processes
 from tests.helpers.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tests.helpers.processes import Watch
     from tests.helpers.runner import Done, Podsh
 
 PYTHON = os.path.realpath(sys.executable)
@@ -76,8 +76,9 @@ class Verdict(NamedTuple):
 class Yard:
     """One caller's host objects, and the verdicts of the attempts on them (each made once)."""
 
-    def __init__(self, podsh: Podsh, ground: Path) -> None:
+    def __init__(self, podsh: Podsh, ground: Path, watch: Watch) -> None:
         self.podsh = podsh
+        self._watch = watch
         self._done: dict[tuple[str, ...], dict[str, Verdict]] = {}
         self._stack = contextlib.ExitStack()
         self.scripts = ground / "inside"
@@ -236,7 +237,6 @@ class Yard:
         **facts: object,
     ) -> dict[str, Verdict]:
         """The attempts' verdicts in one pod; fails if the pod leaves anything behind."""
-        before = processes.Traces.now(self.podsh.runtime)
         self.facts |= facts
         argv = [*self._pod(options), *self._command(module, names, True)]
         if tty:
@@ -246,7 +246,7 @@ class Yard:
         else:
             done = self.podsh.run(*argv, timeout=120)
             verdicts = _verdicts(done.out, done.err)
-        left = processes.settle(before, self.podsh.runtime)
+        left = self._watch.left()
         assert not left, f"left behind by {module}:\n{left}"
         return verdicts
 

@@ -76,20 +76,16 @@ def command_line(pid: int) -> str:
     return ""
 
 
-def ground_prefix(pid: int | str) -> str:
-    """What the name of the directory of a suite's files begins with."""
-    return f"/tmp/pt-{pid}-"
-
-
-_ANYBODYS = re.compile(ground_prefix("[0-9]+"))
+# what the name of the directory of a suite's files begins with
+GROUND = f"/tmp/pt-{os.getpid()}-"
+_ANYBODYS = re.compile("/tmp/pt-[0-9]+-")
 
 
 def mounts() -> list[str]:
     """The mount points of this process's namespace, but for those of another suite's files."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4] for line in lines]
-    own = ground_prefix(os.getpid())
-    return [point for point in points if point.startswith(own) or not _ANYBODYS.match(point)]
+    return [point for point in points if point.startswith(GROUND) or not _ANYBODYS.match(point)]
 
 
 class Traces(NamedTuple):
@@ -124,14 +120,19 @@ class Traces(NamedTuple):
 
 
 def settle(before: Traces, *directories: Path, timeout_s: float = 5.0) -> str:
-    """Wait until nothing is there that was not before; what is left, in words (empty: nothing)."""
-    end = time.monotonic() + timeout_s
+    """Wait until all is as before; what is left over, in words (empty: nothing is).
+
+    Things that went away meanwhile are no fault, but waited for a little: podsh keeps standby
+    processes, and the next test is not to find a new one.
+    """
+    start = time.monotonic()
     while True:
         reap()
-        left = Traces.now(*directories).grown(before)
-        if not left:
+        now = Traces.now(*directories)
+        left, waited = now.grown(before), time.monotonic() - start
+        if not left and (waited > 1.0 or not before.grown(now)):
             return ""
-        if time.monotonic() > end:
+        if waited > timeout_s:
             lines = [f"{kind}: {', '.join(names)}" for kind, names in left.items()]
             lines += [
                 f"  {process.pid} (parent {process.parent}) {process.name}: "
@@ -140,3 +141,33 @@ def settle(before: Traces, *directories: Path, timeout_s: float = 5.0) -> str:
             ]
             return "\n".join(lines)
         time.sleep(0.02)
+
+
+class Watch:
+    """What there is between tests, with every portal that serves several of them.
+
+    A test that leaves something behind is told of it once: then that belongs to the rest.
+    """
+
+    def __init__(self) -> None:
+        self.directories: list[Path] = []
+        self.between = Traces.now()
+
+    def rest(self, *directories: Path) -> None:
+        """Take what is there now as what is there between tests, once it stays the same."""
+        self.directories += directories
+        same, last = 0, self.between
+        for _ in range(250):
+            reap()
+            self.between = Traces.now(*self.directories)
+            same = same + 1 if self.between == last else 0
+            last = self.between
+            if same >= 15:
+                break
+            time.sleep(0.02)
+
+    def left(self) -> str:
+        """What the test that just ended has left behind, in words; empty for nothing."""
+        if left := settle(self.between, *self.directories):
+            self.rest()
+        return left
