@@ -214,7 +214,6 @@ class Console:
         finally:
             # until a handler wants it, C-c is for nobody (it would end the loop)
             self._loop.add_signal_handler(signal.SIGINT, lambda: None)
-        clear_typeahead(self.session.app.input)
         return line
 
     async def _line(self, line: str) -> bool:
@@ -256,6 +255,7 @@ class Console:
     def _on_terminal(self, work: Callable[[], int]) -> None:
         """The terminal is the handler's: the loop stands still, C-c interrupts as everywhere."""
         assert self._loop is not None
+        clear_typeahead(self.session.app.input)  # keys of before are not for the next prompt
         self._loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -323,14 +323,13 @@ class Console:
             question, input=self.session.app.input, output=self.session.app.output
         )
         while True:
+            clear_typeahead(self.session.app.input)  # only what is typed for it is an answer
             try:
                 given = (await asking.prompt_async()).strip().lower()
             except KeyboardInterrupt:
                 return "stay"
             except EOFError:
                 return "keep"
-            finally:
-                clear_typeahead(self.session.app.input)
             found = [word for word in ("keep", "kill", "stay") if word.startswith(given)]
             if len(found) == 1 or not given:
                 return found[0]

@@ -328,18 +328,25 @@ class Attachment:
 
     def _front(self) -> None:
         """Take the keyboard, if this job is in the foreground."""
-        if self.keys and self.terminal is not None and self.terminal.foreground():
-            self.terminal.set_raw(signals=not self.raw)
+        if self._take_keyboard() and self.terminal is not None:
             rows, cols = self.terminal.size()
             self._send({"op": "size", "rows": rows, "cols": cols})
+
+    def _take_keyboard(self) -> bool:
+        if not self.keys or self.terminal is None or not self.terminal.foreground():
+            return False
+        try:
+            self.terminal.set_raw(signals=not self.raw)
+        except OSError:
+            self._gone()
+        return self.terminal.raw
 
     # -- coming and going
 
     def _enter(self) -> None:
         if self.terminal is None:
             return
-        if self.keys and self.terminal.foreground():
-            self.terminal.set_raw(signals=not self.raw)
+        self._take_keyboard()
         if self.alternate:
             start = screen.SAVE_TITLE + screen.title(f"{self.name} - podsh")
             self.terminal.write_all(start + screen.ENTER_ALTERNATE)

@@ -74,7 +74,16 @@ class Terminal:
     # -- modes
 
     def set_raw(self, *, signals: bool = False) -> None:
-        """Every key as it is typed, no echo. signals: keep Ctrl-C and output processing."""
+        """Every key as it is typed, no echo. signals: keep Ctrl-C and output processing.
+
+        Raises OSError where the terminal has hung up.
+        """
+        try:
+            self._set_raw(signals)
+        except termios.error as exc:  # no OSError, though it carries an errno
+            raise OSError(*exc.args) from None
+
+    def _set_raw(self, signals: bool) -> None:
         now = termios.tcgetattr(self.fd)
         if self._before is None:
             self._before = [*now[:_CC], list(now[_CC])]
@@ -102,7 +111,7 @@ class Terminal:
         if self._before is not None and self.raw:
             try:
                 termios.tcsetattr(self.fd, termios.TCSADRAIN, self._before)
-            except OSError:
+            except (OSError, termios.error):
                 pass  # the terminal is gone
         self.raw = False
 

@@ -186,12 +186,13 @@ def test_a_portal_of_another_protocol_can_be_ended(places: Path) -> None:
     """By a signal to its pid: here a process that stands in for it."""
     hello = {"hello": messages.PROTOCOL + 1, "version": "9", "pid": 1}
     code = f"""
-import pathlib, signal
+import pathlib, signal, time
 from tests.console.portal import Portal
 signal.signal(signal.SIGTERM, lambda *_: exit(7))
 with Portal(pathlib.Path({str(places)!r}), {hello!r}):
     print("up", flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.02)  # the signal may be another thread's
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

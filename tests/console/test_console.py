@@ -129,9 +129,7 @@ async def test_events_print_above_the_prompt(
         portal.event(ev="attached")
         portal.event(ev="ready")
         await d.until(lambda: not d.console._pending and not d.console.feed._lines)
-        await d.type("p\r")
-        await asyncio.sleep(0.05)
-        await d.type("quit\r")
+        await d.type("p\rquit\r")
         await d.end()
     assert "web   .    start make (pid 401)" in d.screen.text
     assert "attached" not in d.screen.text
