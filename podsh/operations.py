@@ -288,6 +288,35 @@ class JailPlan:
         )
 
 
+# Every pod is bounded; a profile's [limits] raises or lowers these. Sizes in bytes.
+DEFAULT_TMPFS = 1024 * MIB
+DEFAULT_PTYS = 64
+ROOT_TMPFS = 64 * MIB
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+
+
+def system(tmpfs_size: int, ptys: int, shm_exec: bool, proc: bool) -> tuple[Op, ...]:
+    """The directories that are every pod's own; a plan begins with them."""
+    ops: list[Op] = [Tmpfs("/", 0o755, ROOT_TMPFS), Dir("/dev")]
+    ops += [Device(name) for name in DEVICES]
+    ops += [
+        Link("/proc/self/fd", "/dev/fd"),
+        Link("/proc/self/fd/0", "/dev/stdin"),
+        Link("/proc/self/fd/1", "/dev/stdout"),
+        Link("/proc/self/fd/2", "/dev/stderr"),
+        Link("pts/ptmx", "/dev/ptmx"),
+        Devpts("/dev/pts", ptys),
+        Tmpfs("/dev/shm", 0o1777, tmpfs_size, shm_exec),
+    ]
+    if proc:
+        ops.append(Proc())
+    return tuple(ops)
+
+
+# what a standby makes before anybody asks for a pod
+STANDARD = system(DEFAULT_TMPFS, DEFAULT_PTYS, True, True)
+
+
 def _values(item: Any) -> list[Any]:
     """The fields of one of the dataclasses above, in their order."""
     return [getattr(item, name) for name in item.__slots__]

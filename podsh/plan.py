@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from podsh.errors import UsageError
 from podsh.operations import (
-    MIB,
+    DEFAULT_PTYS,
+    DEFAULT_TMPFS,
     Bind,
-    Device,
-    Devpts,
     Dir,
     File,
     Filter,
@@ -22,23 +21,18 @@ from podsh.operations import (
     Loopback,
     Net,
     Op,
-    Proc,
     Program,
     Sysctl,
     Tmpfs,
+    system,
 )
 
 if TYPE_CHECKING:
-    from podsh.profiles.schema import Limits, Profile
+    from podsh.profiles.schema import Profile
 
 # Every pod is bounded; a profile's [limits] raises or lowers these. Sizes in bytes.
 DEFAULT_PROCESSES = 4096
 DEFAULT_OPEN_FILES = 4096
-DEFAULT_TMPFS = 1024 * MIB
-DEFAULT_PTYS = 64
-ROOT_TMPFS = 64 * MIB
-
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # nothing else of the caller's environment goes in
 ENV_PASSED = ("TERM", "LANG", "LANGUAGE", "TZ", "COLORTERM", "NO_COLOR")
 ENV_PASSED_PREFIX = "LC_"
@@ -130,7 +124,12 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     taken = {bind.dst or bind.src for bind in binds}
 
     ops: list[Op] = [
-        Tmpfs("/", 0o755, ROOT_TMPFS),
+        *system(
+            limits.tmpfs or DEFAULT_TMPFS,
+            limits.ptys or DEFAULT_PTYS,
+            profile.fs.tmp_exec,
+            profile.fs.proc,
+        ),
         Hostname(hostname(profile.name)),
     ]
     if net == "loop":
@@ -140,7 +139,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         ops.append(Sysctl("user/max_user_namespaces", "0"))
     # below 301 the kernel refuses (kernel/pid.c: RESERVED_PIDS)
     ops.append(Sysctl("kernel/pid_max", str(max(processes, 301)), needed=False))
-    ops += _system_dirs(profile, limits, taken)
+    ops += _common_dirs(profile, taken)
     ops += _home(home_mode, home, profile, facts, taken)
     binds.sort(key=lambda bind: (bind.dst or bind.src).split("/"))
     ops += binds
@@ -232,23 +231,11 @@ def _binds(profile: Profile, request: Request) -> list[Bind]:
     return list(binds.values())
 
 
-def _system_dirs(profile: Profile, limits: Limits, taken: set[str]) -> list[Op]:
-    tmpfs_size = limits.tmpfs or DEFAULT_TMPFS
-    ops: list[Op] = [Dir("/dev")]
-    ops += [Device(name) for name in DEVICES]
-    ops += [
-        Link("/proc/self/fd", "/dev/fd"),
-        Link("/proc/self/fd/0", "/dev/stdin"),
-        Link("/proc/self/fd/1", "/dev/stdout"),
-        Link("/proc/self/fd/2", "/dev/stderr"),
-        Link("pts/ptmx", "/dev/ptmx"),
-        Devpts("/dev/pts", limits.ptys or DEFAULT_PTYS),
-        Tmpfs("/dev/shm", 0o1777, tmpfs_size, profile.fs.tmp_exec),
-    ]
-    if profile.fs.proc:
-        ops.append(Proc())
+def _common_dirs(profile: Profile, taken: set[str]) -> list[Op]:
+    ops: list[Op] = []
     if "/tmp" not in taken:
-        ops.append(Tmpfs("/tmp", 0o1777, tmpfs_size, profile.fs.tmp_exec))
+        size = profile.limits.tmpfs or DEFAULT_TMPFS
+        ops.append(Tmpfs("/tmp", 0o1777, size, profile.fs.tmp_exec))
     ops += [Dir(path) for path in ("/run", "/var") if path not in taken]
     if not taken & {"/var", "/var/tmp"}:
         ops.append(Link("/tmp", "/var/tmp"))

@@ -1,4 +1,4 @@
-"""A JailPlan made real: host objects held by descriptor, cloned, and init's records written.
+"""A plan made real: host objects held by descriptor, cloned, and init's records written.
 
 Runs in the monitor, in U0/M0 (see design). Nothing of the jail is touched here: init attaches
 what this sends. Paths are resolved once; what is mounted is what was found then.
@@ -27,7 +27,7 @@ from podsh.kernel.uapi import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -90,12 +90,15 @@ def clone(fd: int, attrs: int, *, recursive: bool = True) -> int:
     return tree
 
 
-def build(plan: p.JailPlan) -> Built:
-    """Resolve, clone and encode. Raises LaunchFailed with the step, the path and the reason."""
+def build(ops: Sequence[p.Op], first_mount: int = 0) -> Built:
+    """Resolve, clone and encode. Raises LaunchFailed with the step, the path and the reason.
+
+    first_mount: how many mounts init has been given already, by ``prepare``.
+    """
     built = Built()
     held: list[int] = []
     try:
-        _Builder(plan, built, held).run()
+        _Builder(ops, built, held, first_mount).run()
     except OSError as exc:
         built.close()
         raise LaunchFailed(
@@ -111,8 +114,11 @@ def build(plan: p.JailPlan) -> Built:
 
 
 class _Builder:
-    def __init__(self, plan: p.JailPlan, built: Built, held: list[int]) -> None:
-        self.plan = plan
+    def __init__(
+        self, ops: Sequence[p.Op], built: Built, held: list[int], first_mount: int
+    ) -> None:
+        self.ops = ops
+        self.first_mount = first_mount
         self.built = built
         self.held = held
         self.links: dict[str, str] = {}  # links of the host that the pod mirrors
@@ -120,7 +126,7 @@ class _Builder:
         self.at: dict[str, Bound] = {}  # by destination
 
     def run(self) -> None:
-        for op in self.plan.ops:
+        for op in self.ops:
             if isinstance(op, p.Bind):
                 self._find(op)
         self._drop_repeated()
@@ -135,7 +141,7 @@ class _Builder:
             p.Loopback: lambda _: self._add(orders.loopback()),
             p.Sysctl: self._sysctl,
         }
-        for op in self.plan.ops:
+        for op in self.ops:
             if (carry_out := simple.get(type(op))) is not None:
                 carry_out(op)
         for path, target in sorted(self.links.items()):
@@ -144,18 +150,19 @@ class _Builder:
         for bound in self.bounds:
             self._make_point(bound)
             self._mount(clone(bound.fd, bound.attrs), bound.dst, not bound.is_dir, False)
-        for op in self.plan.ops:
+        for op in self.ops:
             if isinstance(op, p.File):
                 data = op.data or secrets.token_hex(16) + "\n"
                 self._add(orders.file(self._place(op.path), op.mode, data.encode()))
-        self._hide([op for op in self.plan.ops if isinstance(op, p.Hide)])
+        self._hide([op for op in self.ops if isinstance(op, p.Hide)])
 
     def _add(self, record: Any) -> None:
         self.built.records.append(record)
 
     def _mount(self, tree: int, path: str, is_file: bool, optional: bool) -> None:
+        index = self.first_mount + len(self.built.mounts)
         self.built.mounts.append(tree)
-        self._add(orders.mount(len(self.built.mounts) - 1, path, is_file, optional))
+        self._add(orders.mount(index, path, is_file, optional))
 
     # -- sources
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Stdio = tuple[int | None, int | None, int | None]
 
 # orders
-LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH = range(1, 9)
+LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH, PREPARE = range(1, 10)
 # what init answers
 ACK, FAILED, READY, STARTED, EXITED = range(64, 69)
 
@@ -272,13 +272,14 @@ class Init:
     init dies with the thread that spawned it (PR_SET_PDEATHSIG), and when the socket is closed.
     """
 
-    __slots__ = ("_cloned", "_path", "_pid", "_socket", "launcher_pid")
+    __slots__ = ("_cloned", "_path", "_pid", "_socket", "launcher_pid", "prepared")
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._cloned = False  # LAUNCH was sent
         self._pid = 0  # of PID 1, while it is ours to reap
         self.launcher_pid = 0
+        self.prepared = 0  # mounts that PREPARE was given
         self._start()
 
     @classmethod
@@ -349,9 +350,7 @@ class Init:
         """
         try:
             if self._cloned and not net:
-                self.close()
-                self._cloned = False
-                self._start()
+                self.restart()
             if not self._cloned:
                 self._clone(template_fd, net)
             self._build(plan_bytes, mounts)
@@ -369,17 +368,39 @@ class Init:
         self._send(LAUNCH, LAUNCH, _U64.pack(_CLONE_NEWNET if net else 0), (template_fd,))
         self._cloned = True
 
-    def _build(self, plan_bytes: bytes, mounts: Sequence[int]) -> None:
+    def restart(self) -> None:
+        """Begin anew with an init that has made and prepared nothing."""
+        self.close()
+        self._cloned = False
+        self.prepared = 0
+        self._start()
+
+    def prepare(self, plan_bytes: bytes, mounts: Sequence[int]) -> None:
+        """Have a standby that has its namespaces carry out the first part of a plan, the same
+        for most pods. What is given to ``launch`` then goes on from there, without a root, its
+        mounts counted from ``prepared``. Failures are reported by ``launch``."""
+        self._send_mounts(mounts)
+        self._send_plan(PREPARE, plan_bytes)
+        self.prepared = len(mounts)
+
+    def _send_mounts(self, mounts: Sequence[int]) -> None:
         for first in range(0, len(mounts), _FDS_AT_ONCE):
             if first:
                 # descriptors in flight count per user (unix(7), ETOOMANYREFS): one lot at a time
                 self._await(FDS, ACK)
-            self._send(FDS, FDS, _U64.pack(first), mounts[first : first + _FDS_AT_ONCE])
+            at = _U64.pack(self.prepared + first)
+            self._send(FDS, FDS, at, mounts[first : first + _FDS_AT_ONCE])
+
+    def _send_plan(self, kind: int, plan_bytes: bytes) -> None:
         plan_fd = memfd(plan_bytes)
         try:
-            self._send(BUILD, BUILD, b"", (plan_fd,))
+            self._send(kind, kind, b"", (plan_fd,))
         finally:
             os.close(plan_fd)
+
+    def _build(self, plan_bytes: bytes, mounts: Sequence[int]) -> None:
+        self._send_mounts(mounts)
+        self._send_plan(BUILD, plan_bytes)
         self._await(BUILD, READY)
         # PID 1 may be ready before its launcher has said so
         while not self._pid:

@@ -11,7 +11,7 @@ from podsh import paths
 from podsh.errors import LaunchFailed, PodshError
 from podsh.jail import build, orders
 from podsh.kernel import seccomp
-from podsh.operations import Filter, JailPlan, Program
+from podsh.operations import STANDARD, Filter, JailPlan, Program
 
 
 class Jail:
@@ -26,7 +26,13 @@ class Jail:
         self.name = self.plan.name
         self.state_dir: str = message["state_dir"]
         self.remove: bool = message["rm"]
-        built = build.build(self.plan)
+        ops = self.plan.ops
+        if init.prepared:
+            if ops[: len(STANDARD)] == STANDARD and self.plan.net != "host":
+                ops = ops[len(STANDARD) :]
+            else:
+                init.restart()
+        built = build.build(ops, init.prepared)
         try:
             self.init_pid = init.launch(
                 template_fd,
@@ -84,6 +90,15 @@ def encode(
         stdio=stdio,
         filter=code,
     )
+
+
+def prepare(init: orders.Init) -> None:
+    """Have a standby's init make what most pods begin with."""
+    built = build.build(STANDARD)
+    try:
+        init.prepare(orders.encode_plan(built.records), built.mounts)
+    finally:
+        built.close()
 
 
 def read_message(fd: int) -> dict[str, Any]:

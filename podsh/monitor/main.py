@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.jail import build, orders
 from podsh.kernel import process
-from podsh.monitor.launch import Jail, describe, encode, filter_of, read_message
+from podsh.monitor.launch import Jail, describe, encode, filter_of, prepare, read_message
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
 from podsh.operations import Bind, Device, Filter, Hide, JailPlan, Program, Tmpfs
@@ -37,6 +37,7 @@ def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]
 async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]) -> None:
     # whatever can be done before anybody waits: the loop runs, the namespaces are made
     init = orders.Init.spawn(paths.init_binary(), template_fd)
+    prepare(init)
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
     if not data:
         init.close()
@@ -72,7 +73,7 @@ def warm_up() -> None:
         program=Program(("true",), (), ("/",), rlimits=(("CORE", 1, 1),)),
     )
     plan = JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
-    built = build.build(plan)
+    built = build.build(plan.ops)
     orders.encode_plan(built.records)
     built.close()
     encode(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))

@@ -58,6 +58,8 @@ class Terminal:
                 self._ended = True
                 return False
             self.output += data
+            for _ in range(data.count(b"\x1b[5n")):
+                self.send(b"\x1b[0n")  # "I am well": every real terminal answers (ECMA-48 DSR)
             self._stream.feed(data)
         return True
 

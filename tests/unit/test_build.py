@@ -8,15 +8,10 @@ import pytest
 
 from podsh.errors import LaunchFailed
 from podsh.jail import build
-from podsh.operations import Bind, Filter, JailPlan, Program
+from podsh.operations import Bind
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def plan(*binds: Bind) -> JailPlan:
-    program = Program(("true",), (), ("/",))
-    return JailPlan("web", "web", binds, "none", Filter(False), program)
 
 
 def bind(src: object, **more: object) -> Bind:
@@ -38,12 +33,12 @@ def test_a_projects_bind_that_became_a_link_out_of_it_is_refused(tmp_path: Path)
     (tmp_path / "project" / "data").symlink_to("../secret")
     inside = bind(tmp_path / "project" / "data", within=str(tmp_path / "project"))
     with pytest.raises(LaunchFailed, match=r"leads to .*/secret, out of .*/project"):
-        build.build(plan(inside))
+        build.build((inside,))
 
 
 def test_what_is_not_there_says_where_it_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(LaunchFailed) as caught:
-        build.build(plan(bind(tmp_path / "none")))
+        build.build((bind(tmp_path / "none"),))
     assert caught.value.place == "web.toml:3"
     assert "optional = true" in caught.value.hint
 
@@ -51,7 +46,7 @@ def test_what_is_not_there_says_where_it_was_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/proc", "/proc/self", "/proc/sys/kernel"])
 def test_the_hosts_proc_is_never_shown(path: str) -> None:
     with pytest.raises(LaunchFailed, match="a /proc of its own"):
-        build.build(plan(bind(path)))
+        build.build((bind(path),))
 
 
 def test_sys_is_read_only_whatever_is_asked() -> None:

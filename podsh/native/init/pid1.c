@@ -40,7 +40,7 @@ static void take_mounts(struct pod *pod, struct message *order)
 		mounts->fds[mounts->count++] = message_fd(order, i);
 }
 
-/* The order BUILD: everything up to READY. -1 after fail(). */
+/* A plan, or the part of it that is the same for most pods (PREPARE). -1 after fail(). */
 static int build(struct pod *pod, struct message *order)
 {
 	size_t length;
@@ -51,6 +51,7 @@ static int build(struct pod *pod, struct message *order)
 	struct plan plan;
 	if (!plan_open(&plan, bytes, length))
 		die_malformed("not a plan");
+	plan.goes_on = pod->tree.root >= 0;
 	struct op op;
 	while (plan_next(&plan, &op)) {
 		if (carry_out(&pod->tree, &op, &pod->mounts) < 0) {
@@ -60,6 +61,12 @@ static int build(struct pod *pod, struct message *order)
 	}
 	if (!plan_whole(&plan))
 		die_malformed("plan");
+	return 0;
+}
+
+/* The end of BUILD, up to READY. -1 after fail(). */
+static int finish(struct pod *pod)
+{
 	if (seal(&pod->tree) < 0)
 		return -1;
 	for (unsigned i = 0; i < pod->mounts.count; i++) {
@@ -71,7 +78,7 @@ static int build(struct pod *pod, struct message *order)
 	return 0;
 }
 
-/* FDS until BUILD. */
+/* FDS and PREPARE until BUILD. */
 static void prepare(struct pod *pod)
 {
 	for (;;) {
@@ -86,10 +93,18 @@ static void prepare(struct pod *pod)
 			take_mounts(pod, &order);
 			send_ack(pod->control, order.id);
 			continue;
+		} else if (order.kind == PREPARE && taken_whole(&order.payload)) {
+			done = build(pod, &order);
+			if (done == 0) {
+				send_ack(pod->control, order.id);
+				continue;
+			}
 		} else if (order.kind == BUILD && taken_whole(&order.payload)) {
 			done = build(pod, &order);
+			if (done == 0)
+				done = finish(pod);
 		} else {
-			die_malformed("neither FDS nor BUILD");
+			die_malformed("none of FDS, PREPARE, BUILD");
 		}
 		if (done < 0) {
 			send_failure(pod->control, order.id);

@@ -150,7 +150,8 @@ bool plan_next(struct plan *plan, struct op *op)
 	struct cursor fields = {payload, payload + length, false};
 	take_op(&fields, op);
 	/* ROOT first, and only there */
-	if (!taken_whole(&fields) || (op->code == OP_ROOT) != (plan->next == 0)) {
+	bool root = plan->next == 0 && !plan->goes_on;
+	if (!taken_whole(&fields) || (op->code == OP_ROOT) != root) {
 		plan->rest.bad = true;
 		return false;
 	}

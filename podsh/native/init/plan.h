@@ -38,6 +38,7 @@ struct op {
 struct plan {
 	struct cursor rest;
 	uint32_t count, next;
+	bool goes_on; /* after one that was prepared: the root is there already */
 };
 /* False: not a plan of this version. */
 bool plan_open(struct plan *plan, const unsigned char *bytes, size_t length);

@@ -22,6 +22,7 @@ enum order {
 	ATTACH,
 	HOSTNAME,
 	DETACH_MOUNT,
+	PREPARE,
 };
 
 enum reply {
