@@ -99,14 +99,13 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Hide:
-    """A path (or pattern) masked below every bind, whoever asks for it."""
+    """Paths (or patterns) masked below every bind, whoever asks for it: (pattern, rule)."""
 
     tag: ClassVar[str] = "hide"
-    pattern: str
-    where: str
+    rules: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        return f"hide     {self.pattern}  [{self.where}]"
+        return "\n".join(f"hide     {pattern}  [{where}]" for pattern, where in self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +230,8 @@ class JailPlan:
         """The lines of ``--dry-run``, in the order in which they will be carried out."""
         namespaces = "user mnt pid ipc uts cgroup" + ("" if self.net == "host" else " net")
         lines = [f"pod      {self.name}, profile {self.profile}", f"new      {namespaces}"]
-        lines += [str(op) for op in self.ops]
+        for op in self.ops:
+            lines += str(op).split("\n")
         lines.append("seal     / read-only; no capabilities; no_new_privs")
         extra = [
             word
@@ -254,7 +254,7 @@ class JailPlan:
         return lines
 
     def to_wire(self) -> dict[str, Any]:
-        """JSON-able fields; operations as [tag, field, …], read back by ``from_wire``."""
+        """Plain fields; operations as [tag, field, …], read back by ``from_wire``."""
         return {
             "name": self.name,
             "profile": self.profile,
@@ -267,7 +267,7 @@ class JailPlan:
 
     @classmethod
     def from_wire(cls, fields: dict[str, Any]) -> JailPlan:
-        """Rebuild what ``to_wire`` gave. The sender is podsh itself: no checks but types."""
+        """Rebuild what ``to_wire`` gave, through marshal. The sender is podsh itself."""
         argv, env, cwd, cwd_must, procname, umask, rlimits = fields["program"]
         return cls(
             name=fields["name"],

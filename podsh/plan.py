@@ -143,8 +143,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     ops += _home(home_mode, home, profile, facts, taken)
     binds.sort(key=lambda bind: (bind.dst or bind.src).split("/"))
     ops += binds
-    ops += [Hide(pattern.text, str(pattern.where)) for pattern in profile.access.deny]
-    ops += [Hide(path, "podsh's own") for path in facts.hide]
+    hidden = [(pattern.text, str(pattern.where)) for pattern in profile.access.deny]
+    ops.append(Hide((*hidden, *((path, "podsh's own") for path in facts.hide))))
     if profile.fs.machine_id is not None:
         # the monitor replaces an empty id by a random one
         ops.append(File("/etc/machine-id", profile.fs.machine_id, 0o444))

@@ -344,11 +344,11 @@ class _Builder:
 def _hidden(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
     """What the patterns name on this host now: (path without links, is a directory, rule)."""
     found: list[tuple[str, bool, str]] = []
-    for hide in hides:
-        for name in expand(hide.pattern):
+    for pattern, where in (rule for hide in hides for rule in hide.rules):
+        for name in expand(pattern):
             there = find(name)  # most name nothing: one call each
             if there is not None:
                 is_dir = stat.S_ISDIR(os.fstat(there.fd).st_mode)
                 os.close(there.fd)
-                found.append((there.path, is_dir, hide.where))
+                found.append((there.path, is_dir, where))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import resource
 from typing import Any
@@ -102,12 +102,12 @@ def prepare(init: orders.Init) -> None:
 
 
 def read_message(fd: int) -> dict[str, Any]:
-    """The launch message, JSON in a memfd (plans may be larger than a datagram)."""
-    size = os.fstat(fd).st_size
-    data = os.pread(fd, size, 0)
-    message = json.loads(data)
-    if not isinstance(message, dict):
-        raise LaunchFailed("bad launch message")
+    """The launch message, in a memfd since plans may be larger than a datagram.
+
+    In marshal's format: it comes from the portal that started our zygote, the same podsh, and
+    is read ten times faster than JSON.
+    """
+    message: dict[str, Any] = marshal.loads(os.pread(fd, os.fstat(fd).st_size, 0))
     return message
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import gc
+import marshal
 import os
 import signal
 import socket
@@ -29,13 +30,15 @@ def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]
     """Wait for a launch message, then be that pod's monitor until it ends. Returns at the end.
 
     ``requests``: the socket that all standby monitors read from; a message comes with the
-    memfd of its JSON and one end of the connection to the portal. ``taken()`` tells the zygote.
+    memfd of its fields and one end of the connection to the portal. ``taken()`` tells the zygote.
     """
     asyncio.run(_standby(requests, template_fd, taken))
 
 
 async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]) -> None:
-    # whatever can be done before anybody waits: the loop runs, the namespaces are made
+    # whatever can be done before anybody waits: the loop runs, the namespaces are made; and no
+    # collection of garbage gets between a launch and its answer
+    gc.disable()
     init = orders.Init.spawn(paths.init_binary(), template_fd)
     prepare(init)
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
@@ -66,13 +69,13 @@ def warm_up() -> None:
             Device("null"),
             Bind("/usr", None, False, True, False, False, False, ""),
             Bind("/bin", None, False, True, False, False, True, ""),
-            Hide("/nowhere", ""),
+            Hide((("/nowhere", ""), ("/etc/no*where", ""))),
         ),
         net="none",
         filter=Filter(refuse_setid=os.getuid() == 0),
         program=Program(("true",), (), ("/",), rlimits=(("CORE", 1, 1),)),
     )
-    plan = JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
+    plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
     built = build.build(plan.ops)
     orders.encode_plan(built.records)
     built.close()
@@ -116,6 +119,7 @@ async def _live(
     loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
     server.notify({"ev": "ready", **server.snapshot()})
     _write_meta(message)
+    gc.enable()
     if not message["detach"]:
         loop.call_later(START_S, pod.end)
     await pod.done.wait()

@@ -174,7 +174,7 @@ class Pod:
             elif message.kind == orders.FAILED and program is not None and program.pid == 0:
                 self._failed(program, message)
             elif message.kind == orders.EXITED and program is not None:
-                self._exited(program, message.status)
+                self._exited(program, message.status, message.others)
             else:
                 for fd in message.fds:
                     os.close(fd)
@@ -204,9 +204,9 @@ class Pod:
             self.notify({"ev": "failed", "code": code, "error": error.to_wire()})
             self.done.set()
 
-    def _exited(self, program: Program, status: int) -> None:
+    def _exited(self, program: Program, status: int, others: bool) -> None:
         program.status = status
-        if program.id == MAIN:
+        if program.id == MAIN and others:
             # what it left behind ends with it; then its terminal reads as closed
             self.kill_all()
         assert program.terminal is not None

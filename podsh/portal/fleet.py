@@ -162,13 +162,12 @@ class Fleet:
         by itself. Raises what the launch failed with."""
         self.start_zygote()
         assert self._requests is not None
-        paths.own_dir(pod.state_dir)
+        try:
+            os.mkdir(pod.state_dir, 0o700)
+        except OSError:
+            paths.own_dir(pod.state_dir)
+            _forget(pod.state_dir)
         paths.own_dir(os.path.dirname(pod.socket))
-        for name in ("exit.json", "meta.json", "log", "log.1"):
-            try:
-                os.unlink(os.path.join(pod.state_dir, name))
-            except FileNotFoundError:
-                pass
         ours, theirs = socket.socketpair()
         fd = launch.memfd(message)
         self.pods[pod.name] = pod
@@ -387,6 +386,15 @@ def _remove_tree(path: str) -> None:
                 os.chmod(inner, 0o700)
     if os.path.lexists(path):
         shutil.rmtree(path)
+
+
+def _forget(state_dir: str) -> None:
+    """Remove what an earlier pod of that name said of itself; its homes stay."""
+    for name in ("exit.json", "meta.json", "log", "log.1"):
+        try:
+            os.unlink(os.path.join(state_dir, name))
+        except FileNotFoundError:
+            pass
 
 
 def _read(directory: str, name: str) -> dict[str, Any] | None:

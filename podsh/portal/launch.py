@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import pwd
 import re
@@ -104,7 +104,7 @@ def socket_path(name: str) -> str:
 def memfd(message: dict[str, Any]) -> int:
     """The launch message in a memfd, as ``monitor/launch.py`` reads it."""
     fd = os.memfd_create("podsh-launch", os.MFD_CLOEXEC)
-    data = json.dumps(message, separators=(",", ":")).encode("ascii")
+    data = marshal.dumps(message)
     while data:
         data = data[os.write(fd, data) :]
     return fd

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import marshal
 
 import pytest
 
@@ -36,7 +36,7 @@ def ops(plan: o.JailPlan, kind: type) -> list:
 def test_plan_survives_the_wire() -> None:
     fs = Fs(bind=(Bind("/usr", HERE),), machine_id="")
     plan = p.make_plan(profile(fs=fs), p.Request(net="loop"), FACTS)
-    again = o.JailPlan.from_wire(json.loads(json.dumps(plan.to_wire())))
+    again = o.JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
     assert again == plan
     assert again.describe() == plan.describe()
 
