@@ -47,6 +47,8 @@ def mount_overlay() -> bool:
     options = f"lowerdir=/usr,upperdir={upper},workdir={work}".encode()
     try:
         call("mount", b"overlay", b"/tmp", b"overlay", 0, options)
+        call("umount2", b"/tmp", 2)
+        os.rmdir(work + "/work")  # of mode 000: in the way of who removes the project
     except OSError as exc:
         if exc.errno != errno.EINVAL:  # it was looked at: some file systems cannot be an upper
             raise
