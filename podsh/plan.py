@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from podsh.operations import (
 )
 
 if TYPE_CHECKING:
+    from podsh.profiles import schema
     from podsh.profiles.schema import Profile
 
 # Every pod is bounded; a profile's [limits] raises or lowers these. Sizes in bytes.
@@ -197,8 +199,9 @@ def hostname(domain: str) -> str:
     return safe.strip("-")[:64] or "pod"
 
 
-def _binds(profile: Profile, request: Request) -> list[Bind]:
-    binds = {
+@functools.lru_cache(maxsize=64)
+def _profile_binds(binds: tuple[schema.Bind, ...]) -> dict[str, Bind]:
+    return {
         bind.dst or bind.path: Bind(
             bind.path,
             bind.dst if bind.dst != bind.path else None,
@@ -210,8 +213,12 @@ def _binds(profile: Profile, request: Request) -> list[Bind]:
             str(bind.where),
             within=bind.within,
         )
-        for bind in profile.fs.bind
+        for bind in binds
     }
+
+
+def _binds(profile: Profile, request: Request) -> list[Bind]:
+    binds = dict(_profile_binds(profile.fs.bind))
     for path, write in [(p, False) for p in request.ro] + [(p, True) for p in request.rw]:
         path = posixpath.normpath(path)
         option = "--rw" if write else "--ro"

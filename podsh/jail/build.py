@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import operations as p
 from podsh.errors import LaunchFailed
 from podsh.jail import orders
-from podsh.jail.resolve import Found, below, expand, find
+from podsh.jail.resolve import Found, Names, below, expand, find
 from podsh.kernel import mounts, process
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
@@ -46,22 +46,6 @@ class Bound:
         self.attrs = attributes(op)
 
 
-class Built:
-    """Init's records and the detached mounts they name by index; owns the descriptors."""
-
-    __slots__ = ("mounts", "notes", "records")
-
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-        self.mounts: list[int] = []
-        self.notes: list[str] = []
-
-    def close(self) -> None:
-        for fd in self.mounts:
-            os.close(fd)
-        self.mounts = []
-
-
 def attributes(op: p.Bind) -> int:
     """mount_setattr(2) attributes of a bind; what the host's mount forbids stays forbidden."""
     attrs = 0
@@ -90,42 +74,50 @@ def clone(fd: int, attrs: int, *, recursive: bool = True) -> int:
     return tree
 
 
-def build(ops: Sequence[p.Op], first_mount: int = 0) -> Built:
-    """Resolve, clone and encode. Raises LaunchFailed with the step, the path and the reason.
+class Builder:
+    """Carries out what of a plan is the monitor's: two lots of records and detached mounts.
 
-    first_mount: how many mounts init has been given already, by ``prepare``.
+    Owns every descriptor it opens, the mounts that it hands out too, until it is left as a
+    context manager. Its methods raise LaunchFailed with the step, the path and the reason.
     """
-    built = Built()
-    held: list[int] = []
-    try:
-        _Builder(ops, built, held, first_mount).run()
-    except OSError as exc:
-        built.close()
-        raise LaunchFailed(
-            os.strerror(exc.errno or 0), place=str(exc.filename or "mount")
-        ) from None
-    except BaseException:
-        built.close()
-        raise
-    finally:
-        for fd in held:
-            os.close(fd)
-    return built
 
-
-class _Builder:
-    def __init__(
-        self, ops: Sequence[p.Op], built: Built, held: list[int], first_mount: int
-    ) -> None:
+    def __init__(self, ops: Sequence[p.Op]) -> None:
         self.ops = ops
-        self.first_mount = first_mount
-        self.built = built
-        self.held = held
         self.links: dict[str, str] = {}  # links of the host that the pod mirrors
         self.bounds: list[Bound] = []
         self.at: dict[str, Bound] = {}  # by destination
+        self._held: list[int] = []
+        self._records: list[Any] = []
+        self._mounts: list[int] = []
+        self._first = 0
 
-    def run(self) -> None:
+    def __enter__(self) -> Builder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._held:
+            os.close(fd)
+        self._held = []
+
+    def shown(self, first_mount: int) -> tuple[list[Any], list[int]]:
+        """Everything that the pod sees: init's records, and the mounts that they count from
+        ``first_mount`` on."""
+        return self._lot(first_mount, self._show)
+
+    def hidden(self, first_mount: int) -> tuple[list[Any], list[int]]:
+        """What is masked below the binds of ``shown``, in the same form."""
+        return self._lot(first_mount, self._hide)
+
+    def _lot(self, first_mount: int, fill: Callable[[], None]) -> tuple[list[Any], list[int]]:
+        self._records, self._mounts, self._first = [], [], first_mount
+        try:
+            fill()
+        except OSError as exc:
+            place = str(exc.filename or "mount")
+            raise LaunchFailed(os.strerror(exc.errno or 0), place=place) from None
+        return self._records, self._mounts
+
+    def _show(self) -> None:
         for op in self.ops:
             if isinstance(op, p.Bind):
                 self._find(op)
@@ -154,14 +146,14 @@ class _Builder:
             if isinstance(op, p.File):
                 data = op.data or secrets.token_hex(16) + "\n"
                 self._add(orders.file(self._place(op.path), op.mode, data.encode()))
-        self._hide([op for op in self.ops if isinstance(op, p.Hide)])
 
     def _add(self, record: Any) -> None:
-        self.built.records.append(record)
+        self._records.append(record)
 
     def _mount(self, tree: int, path: str, is_file: bool, optional: bool) -> None:
-        index = self.first_mount + len(self.built.mounts)
-        self.built.mounts.append(tree)
+        index = self._first + len(self._mounts)
+        self._held.append(tree)
+        self._mounts.append(tree)
         self._add(orders.mount(index, path, is_file, optional))
 
     # -- sources
@@ -178,7 +170,7 @@ class _Builder:
                 place=op.where,
                 hint="create it, or mark the bind optional = true",
             )
-        self.held.append(found.fd)
+        self._held.append(found.fd)
         if op.within and found.path != op.within and not below(found.path, op.within):
             raise LaunchFailed(
                 f"{op.src} leads to {found.path}, out of {op.within}",
@@ -200,7 +192,7 @@ class _Builder:
             # the host's links on the way to the destination hold in the pod too
             there = find(op.dst)
             if there is not None:
-                self.held.append(there.fd)
+                self._held.append(there.fd)
                 self.links.update(there.links)
             dst = there.path if there is not None else op.dst
         self.bounds.append(Bound(op, found, dst, is_dir))
@@ -302,11 +294,12 @@ class _Builder:
 
     # -- what no pod sees
 
-    def _hide(self, hides: Iterable[p.Hide]) -> None:
+    def _hide(self) -> None:
         masks: dict[str, bool] = {}
         onto_itself: dict[str, tuple[Bound, str]] = {}
         taken = {bound.dst for bound in self.bounds}
         foreign = [bound for bound in self.bounds if not bound.op.own]
+        hides = [op for op in self.ops if isinstance(op, p.Hide)]
         for path, is_dir, where in _hidden(hides):
             inside = path + "/"
             for bound in foreign:
@@ -344,9 +337,10 @@ class _Builder:
 def _hidden(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
     """What the patterns name on this host now: (path without links, is a directory, rule)."""
     found: list[tuple[str, bool, str]] = []
+    names = Names()
     for pattern, where in (rule for hide in hides for rule in hide.rules):
-        for name in expand(pattern):
-            there = find(name)  # most name nothing: one call each
+        for name in expand(pattern, names):
+            there = find(name) if names.may_have(name) else None
             if there is not None:
                 is_dir = stat.S_ISDIR(os.fstat(there.fd).st_mode)
                 os.close(there.fd)

@@ -345,12 +345,11 @@ class Init:
     def launch(self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]) -> int:
         """Build the jail and wait until it is ready; the host pid of its PID 1, to be reaped.
 
-        net: with a network namespace of its own. mounts: detached mounts, which stay the
+        net: with a network namespace of its own; one spawned with a template has it (``restart``
+        gives one without). mounts: detached mounts, which stay the
         caller's. Raises LaunchFailed; the jail is gone then and its processes are reaped.
         """
         try:
-            if self._cloned and not net:
-                self.restart()
             if not self._cloned:
                 self._clone(template_fd, net)
             self._build(plan_bytes, mounts)
@@ -375,13 +374,19 @@ class Init:
         self.prepared = 0
         self._start()
 
-    def prepare(self, plan_bytes: bytes, mounts: Sequence[int]) -> None:
-        """Have a standby that has its namespaces carry out the first part of a plan, the same
-        for most pods. What is given to ``launch`` then goes on from there, without a root, its
-        mounts counted from ``prepared``. Failures are reported by ``launch``."""
+    def prepare(
+        self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]
+    ) -> None:
+        """Have the first part of a plan carried out, beside what the caller goes on to do.
+
+        What is given next goes on from there, without a root, its mounts counted from
+        ``prepared``. Failures are reported by ``launch``.
+        """
+        if not self._cloned:
+            self._clone(template_fd, net)
         self._send_mounts(mounts)
         self._send_plan(PREPARE, plan_bytes)
-        self.prepared = len(mounts)
+        self.prepared += len(mounts)
 
     def _send_mounts(self, mounts: Sequence[int]) -> None:
         for first in range(0, len(mounts), _FDS_AT_ONCE):

@@ -78,7 +78,36 @@ def below(path: str, directory: str) -> bool:
     return path.startswith(directory.rstrip("/") + "/") and path != directory
 
 
-def expand(pattern: str) -> list[str]:
+class Names:
+    """What directories contain, each read once: most of many paths are ruled out by that."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, frozenset[str] | None] = {}
+
+    def of(self, directory: str) -> frozenset[str] | None:
+        """Its names; empty if it is not there, None if it cannot be read."""
+        if directory not in self._known:
+            self._known[directory] = self._read(directory)
+        return self._known[directory]
+
+    def _read(self, directory: str) -> frozenset[str] | None:
+        if directory != "/" and not self.may_have(directory):
+            return frozenset()
+        try:
+            return frozenset(os.listdir(directory))
+        except (FileNotFoundError, NotADirectoryError):
+            return frozenset()
+        except OSError:
+            return None
+
+    def may_have(self, path: str) -> bool:
+        """False where there is no such name, without a call for each."""
+        parent, _, name = path.rpartition("/")
+        names = self.of(parent or "/")
+        return names is None or name in names
+
+
+def expand(pattern: str, known: Names) -> list[str]:
     """The existing paths that an absolute pattern names; one without ``*`` and ``?`` is itself.
 
     No regular expressions: compiling them is what would cost a fresh monitor most.
@@ -93,13 +122,9 @@ def expand(pattern: str) -> list[str]:
         matched: list[str] = []
         start = _literal(part)
         for path in found:
-            try:
-                names = os.listdir(path)
-            except OSError:
-                continue
             matched += [
                 os.path.join(path, name)
-                for name in names
+                for name in known.of(path) or ()
                 if name.startswith(start) and matches(name, part)
             ]
         found = matched

@@ -27,21 +27,17 @@ class Jail:
         self.state_dir: str = message["state_dir"]
         self.remove: bool = message["rm"]
         ops = self.plan.ops
-        if init.prepared:
-            if ops[: len(STANDARD)] == STANDARD and self.plan.net != "host":
-                ops = ops[len(STANDARD) :]
-            else:
-                init.restart()
-        built = build.build(ops, init.prepared)
-        try:
-            self.init_pid = init.launch(
-                template_fd,
-                orders.encode_plan(built.records),
-                self.plan.net != "host",
-                built.mounts,
-            )
-        finally:
-            built.close()
+        own_net = self.plan.net != "host"
+        if ops[: len(STANDARD)] == STANDARD and own_net:
+            ops = ops[len(STANDARD) :]
+        else:
+            init.restart()
+        with build.Builder(ops) as builder:
+            # init attaches the binds while the paths to hide are looked for
+            records, mounts = builder.shown(init.prepared)
+            init.prepare(template_fd, orders.encode_plan(records), own_net, mounts)
+            records, mounts = builder.hidden(init.prepared)
+            self.init_pid = init.launch(template_fd, orders.encode_plan(records), own_net, mounts)
         self.filter = filter_of(self.plan.filter)
 
     def run(
@@ -92,13 +88,11 @@ def encode(
     )
 
 
-def prepare(init: orders.Init) -> None:
+def prepare(init: orders.Init, template_fd: int) -> None:
     """Have a standby's init make what most pods begin with."""
-    built = build.build(STANDARD)
-    try:
-        init.prepare(orders.encode_plan(built.records), built.mounts)
-    finally:
-        built.close()
+    with build.Builder(STANDARD) as builder:
+        records, mounts = builder.shown(0)
+        init.prepare(template_fd, orders.encode_plan(records), True, mounts)
 
 
 def read_message(fd: int) -> dict[str, Any]:

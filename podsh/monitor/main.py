@@ -40,7 +40,7 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
     # collection of garbage gets between a launch and its answer
     gc.disable()
     init = orders.Init.spawn(paths.init_binary(), template_fd)
-    prepare(init)
+    prepare(init, template_fd)
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
     if not data:
         init.close()
@@ -76,9 +76,9 @@ def warm_up() -> None:
         program=Program(("true",), (), ("/",), rlimits=(("CORE", 1, 1),)),
     )
     plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
-    built = build.build(plan.ops)
-    orders.encode_plan(built.records)
-    built.close()
+    with build.Builder(plan.ops) as builder:
+        orders.encode_plan(builder.shown(0)[0])
+        orders.encode_plan(builder.hidden(0)[0])
     encode(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
     asyncio.run(asyncio.sleep(0))
 

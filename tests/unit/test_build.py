@@ -11,7 +11,13 @@ from podsh.jail import build
 from podsh.operations import Bind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+
+def shown(ops: Sequence[Bind]) -> None:
+    with build.Builder(ops) as builder:
+        builder.shown(0)
 
 
 def bind(src: object, **more: object) -> Bind:
@@ -33,12 +39,12 @@ def test_a_projects_bind_that_became_a_link_out_of_it_is_refused(tmp_path: Path)
     (tmp_path / "project" / "data").symlink_to("../secret")
     inside = bind(tmp_path / "project" / "data", within=str(tmp_path / "project"))
     with pytest.raises(LaunchFailed, match=r"leads to .*/secret, out of .*/project"):
-        build.build((inside,))
+        shown((inside,))
 
 
 def test_what_is_not_there_says_where_it_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(LaunchFailed) as caught:
-        build.build((bind(tmp_path / "none"),))
+        shown((bind(tmp_path / "none"),))
     assert caught.value.place == "web.toml:3"
     assert "optional = true" in caught.value.hint
 
@@ -46,7 +52,7 @@ def test_what_is_not_there_says_where_it_was_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/proc", "/proc/self", "/proc/sys/kernel"])
 def test_the_hosts_proc_is_never_shown(path: str) -> None:
     with pytest.raises(LaunchFailed, match="a /proc of its own"):
-        build.build((bind(path),))
+        shown((bind(path),))
 
 
 def test_sys_is_read_only_whatever_is_asked() -> None:

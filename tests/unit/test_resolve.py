@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podsh.errors import LaunchFailed
-from podsh.jail.resolve import below, expand, find, matches
+from podsh.jail.resolve import Names, below, expand, find, matches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,11 +27,11 @@ def test_patterns_match_as_shells_match(name: str, pattern: str) -> None:
 def test_expand(tmp_path: Path) -> None:
     for name in ("a/k1", "a/k2", "b/k1", ".c/k3"):
         (tmp_path / name).mkdir(parents=True)
-    assert sorted(expand(f"{tmp_path}/*/k?")) == [
+    assert sorted(expand(f"{tmp_path}/*/k?", Names())) == [
         f"{tmp_path}/{name}" for name in (".c/k3", "a/k1", "a/k2", "b/k1")
     ]
-    assert expand(f"{tmp_path}/none") == [f"{tmp_path}/none"]
-    assert expand(f"{tmp_path}/x*/y") == []
+    assert expand(f"{tmp_path}/none", Names()) == [f"{tmp_path}/none"]
+    assert expand(f"{tmp_path}/x*/y", Names()) == []
 
 
 def test_links_on_the_way_are_followed_and_noted(tmp_path: Path) -> None:
@@ -66,3 +66,14 @@ def test_below_is_by_component() -> None:
     assert not below("/ab", "/a")
     assert not below("/a", "/a")
     assert below("/a", "/")
+
+
+def test_names_rule_out_what_is_not_there_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").write_text("x")
+    names = Names()
+    assert names.may_have(f"{tmp_path}/a/b")
+    assert not names.may_have(f"{tmp_path}/a/c")
+    assert not names.may_have(f"{tmp_path}/no/such/place")
+    assert not names.may_have(f"{tmp_path}/a/b/below-a-file")
+    assert names.may_have("/proc/1/fd/0") or os.getuid() == 0  # unreadable: cannot be ruled out

@@ -161,7 +161,7 @@ bool plan_next(struct plan *plan, struct op *op)
 
 bool plan_whole(const struct plan *plan)
 {
-	return plan->count > 0 && plan->next == plan->count && taken_whole(&plan->rest);
+	return (plan->count > 0 || plan->goes_on) && plan->next == plan->count && taken_whole(&plan->rest);
 }
 
 static void take_limits(struct cursor *from, struct program *program)
