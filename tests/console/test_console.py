@@ -224,6 +224,23 @@ async def test_attention_key_goes_back_only_from_an_empty_line(
     assert attached == ["web"]
 
 
+async def test_keys_typed_ahead_are_the_pods(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portal.pods = []
+    given: list[bytes] = []
+    monkeypatch.setattr(
+        "podsh.commands.attach.attach_to", lambda _, context: given.append(context.typeahead()) or 0
+    )
+    async with driven() as d:
+        d.console.context.last_pod = "web"
+        await d.type("\x1decho é\r\x03")
+        await d.until(lambda: given)
+        await d.type("quit\r")
+        await d.end()
+    assert given == ["echo é\r\x03".encode()]
+
+
 async def test_tab_completes(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
     async with driven() as d:
         await d.until(lambda: d.console.feed.pods)
