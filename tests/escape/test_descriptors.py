@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,22 @@ for fd in range(3):
         info = dict(line.split()[:2] for line in stream)
     if not stat.S_ISFIFO(kind) and not stat.S_ISSOCK(kind) and info["mnt_id:"] not in mounts:
         print(fd, os.readlink(f"/proc/self/fd/{fd}"))
+"""
+# what standard input is
+KIND = """
+import os, stat
+with open("/proc/self/mountinfo") as stream:
+    mounts = {line.split()[0] for line in stream}
+with open("/proc/self/fdinfo/0") as stream:
+    info = dict(line.split()[:2] for line in stream)
+kind = os.fstat(0).st_mode
+own = stat.S_ISCHR(kind) and info["mnt_id:"] in mounts and os.fstat(0).st_rdev != 0x502
+print("pipe" if stat.S_ISFIFO(kind) else "device of the pod's" if own else "other")
+"""
+OUTPUT = """
+import os, stat
+kind = os.fstat(1).st_mode
+print("pipe" if stat.S_ISFIFO(kind) else "socket" if stat.S_ISSOCK(kind) else "other")
 """
 REOPEN = """
 import os, sys
@@ -122,3 +139,44 @@ def test_a_way_into_the_host_is_refused(flags: int, yard: Yard) -> None:
         os.close(fd)
     assert refused(inside), inside
     assert outside.code == 0, outside.err
+
+
+def _kinds() -> dict[str, int]:
+    """Descriptors that are more than bytes: each is a handle on something of the host's."""
+    ours, theirs = socket.socketpair()
+    ours.close()
+    return {
+        "socket": theirs.detach(),
+        "memfd": os.memfd_create("podsh-test"),
+        "namespace": os.open("/proc/self/ns/net", os.O_RDONLY),
+        "process": os.pidfd_open(os.getpid()),
+        "event": os.eventfd(0),
+        "terminals": os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY),
+    }
+
+
+@pytest.mark.parametrize("kind", ["socket", "memfd", "namespace", "process", "event", "terminals"])
+def test_handles_do_not_go_in(kind: str, yard: Yard) -> None:
+    """Whatever standard input is, in the pod it is a pipe or a device of the pod's, or refused."""
+    fds = _kinds()
+    try:
+        inside = yard.podsh.pod(PYTHON, "-c", KIND, stdin=fds[kind])
+        outside = yard.podsh.outside(PYTHON, "-c", KIND, stdin=fds[kind])
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+    assert inside.out in ("pipe\n", "device of the pod's\n") or refused(inside), inside
+    assert outside.out == "other\n"
+
+
+def test_standard_output_is_relayed_too(yard: Yard) -> None:
+    """A socket as standard output: the bytes get through, the socket does not."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = yard.podsh.start(
+            "run", "--rm", "--", PYTHON, "-c", OUTPUT, stdout=theirs.fileno()
+        )
+        theirs.close()
+        process.communicate(timeout=60)
+        ours.settimeout(5)
+        assert ours.recv(100) == b"pipe\n"

@@ -23,7 +23,7 @@ from podsh.kernel import syscalls
 from tests.helpers.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.helpers.processes import Watch
     from tests.helpers.runner import Done, Podsh
@@ -249,6 +249,24 @@ class Yard:
         left = self._watch.left()
         assert not left, f"left behind by {module}:\n{left}"
         return verdicts
+
+    @contextlib.contextmanager
+    def pod(self) -> Iterator[str]:
+        """A pod in the background, with the same view; its name."""
+        name = "yard"
+        argv = [*self._pod(["-d", "-n", name]), "sleep", "1000"]
+        argv.remove("--rm")
+        done = self.podsh.run(*argv)
+        assert done.code == 0, done.err
+        try:
+            yield name
+        finally:
+            self.podsh.forget_pods()
+
+    def try_by_exec(self, pod: str, module: str, names: Sequence[str]) -> dict[str, Verdict]:
+        """The attempts' verdicts in one program more of a live pod."""
+        done = self.podsh.run("exec", pod, "--", *self._command(module, names, True), timeout=120)
+        return _verdicts(done.out, done.err)
 
     def try_outside(
         self, module: str, names: Sequence[str], control: Control, tty: bool = False
