@@ -17,7 +17,18 @@ from podsh.kernel import process
 from podsh.monitor.launch import Jail, describe, encode, filter_of, prepare, read_message
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
-from podsh.operations import Bind, Device, Filter, Hide, JailPlan, Program, Tmpfs
+from podsh.operations import (
+    STANDARD,
+    Bind,
+    Filter,
+    Hide,
+    Hostname,
+    JailPlan,
+    Program,
+    Sysctl,
+    Tmpfs,
+)
+from podsh.wire.framing import Decoder, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,18 +52,18 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
     gc.disable()
     init = orders.Init.spawn(paths.init_binary(), template_fd)
     prepare(init, template_fd)
+    warm_up()
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
     if not data:
         init.close()
         return
-    taken()
     requests.close()
     portal = socket.socket(fileno=received[1])
     message = read_message(received[0])
     os.close(received[0])
     process.set_name(f"podsh: {message['plan']['name']}")
     try:
-        await _live(init, message, template_fd, portal)
+        await _live(init, message, template_fd, portal, taken)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
@@ -60,32 +71,39 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
 
 
 def warm_up() -> None:
-    """Go once through what every launch does, in the zygote: monitors are forked warm."""
+    """Go once through what a launch does.
+
+    In the zygote, so that monitors are forked with everything loaded and specialised; and again
+    in each standby, since the pages that this touches are shared until then, and copying them
+    is half of what a launch takes.
+    """
     plan = JailPlan(
         name="warm-up",
         profile="",
         ops=(
-            Tmpfs("/", 0o755, 1 << 20),
-            Device("null"),
+            *STANDARD,
+            Hostname("warm-up"),
+            Sysctl("kernel/pid_max", "400"),
+            Tmpfs("/tmp", 0o1777, 1 << 20),
             Bind("/usr", None, False, True, False, False, False, ""),
             Bind("/bin", None, False, True, False, False, True, ""),
-            Hide((("/nowhere", ""), ("/etc/no*where", ""))),
+            Bind("/nowhere/at/all", None, False, True, False, False, True, ""),
+            Hide((("/nowhere/at/all", ""), ("/etc/shadow*", ""), ("/etc/passwd", ""))),
         ),
         net="none",
         filter=Filter(refuse_setid=os.getuid() == 0),
-        program=Program(("true",), (), ("/",), rlimits=(("CORE", 1, 1),)),
+        program=Program(("true",), (("A", "b"),), ("/",), rlimits=(("CORE", 1, 1),)),
     )
     plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
     with build.Builder(plan.ops) as builder:
         orders.encode_plan(builder.shown(0)[0])
         orders.encode_plan(builder.hidden(0)[0])
-    encode(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
-    asyncio.run(asyncio.sleep(0))
+    code = encode(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
+    os.close(orders.memfd(code))
+    Decoder().feed(encode_json({"ev": "ready", "pid": 1, "argv": ["true"], "ts": 0.5}))
 
 
 def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) -> None:
-    from podsh.wire.framing import encode_json
-
     fields = {"state": "failed", "exit": 125, "error": describe(exc), "ts": time.time()}
     write_json(os.path.join(message["state_dir"], "exit.json"), fields)
     try:
@@ -96,11 +114,16 @@ def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) 
 
 
 async def _live(
-    init: orders.Init, message: dict[str, Any], template_fd: int, portal: socket.socket
+    init: orders.Init,
+    message: dict[str, Any],
+    template_fd: int,
+    portal: socket.socket,
+    taken: Callable[[], None],
 ) -> None:
     try:
         jail = Jail(init, message, template_fd)
     except Exception as exc:
+        taken()
         init.close()
         _write_meta(message)
         _report(portal, message, exc)
@@ -113,6 +136,7 @@ async def _live(
     pod = Pod(jail, notify)
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
+    taken()
     server = Server(pod, _listen(message["socket"]), message["socket"])
     server.adopt(portal)
     loop = asyncio.get_running_loop()

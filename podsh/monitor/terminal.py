@@ -303,6 +303,8 @@ class Terminal:
     def linger(self) -> None:
         """The program is gone: take what is still on its way, then end."""
         self._release()
+        if self._blocked is None:
+            self._readable()  # mostly all has come, and the end with it
         self._loop.call_later(LINGER_S, self._quiet, self._total)
 
     def _quiet(self, before: int) -> None:
