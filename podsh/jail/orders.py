@@ -388,6 +388,14 @@ class Init:
         self._send_plan(PREPARE, plan_bytes)
         self.prepared += len(mounts)
 
+    def settle(self) -> None:
+        """Wait until what was ordered so far is done, and reap the launcher: a standby that
+        nobody asks for leaves no zombie. Raises LaunchFailed with what went wrong."""
+        self._await(PREPARE, ACK)
+        while not self._pid:
+            self._await(LAUNCH, ACK)
+        self._reap_launcher()
+
     def _send_mounts(self, mounts: Sequence[int]) -> None:
         for first in range(0, len(mounts), _FDS_AT_ONCE):
             if first:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
+from podsh.errors import LaunchFailed
 from podsh.jail import build, orders
 from podsh.kernel import process
 from podsh.monitor.launch import Jail, describe, encode, filter_of, prepare, read_message
@@ -50,12 +51,19 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
     # whatever can be done before anybody waits: the loop runs, the namespaces are made; and no
     # collection of garbage gets between a launch and its answer
     gc.disable()
-    init = orders.Init.spawn(paths.init_binary(), template_fd)
-    prepare(init, template_fd)
-    warm_up()
+    init: orders.Init | None = None
+    trouble: Exception | None = None
+    try:
+        init = orders.Init.spawn(paths.init_binary(), template_fd)
+        prepare(init, template_fd)
+        warm_up()
+        init.settle()
+    except Exception as exc:
+        trouble = exc  # told to whoever wants a pod; ending now would only fork the next one
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
     if not data:
-        init.close()
+        if init is not None:
+            init.close()
         return
     requests.close()
     portal = socket.socket(fileno=received[1])
@@ -63,6 +71,9 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
     os.close(received[0])
     process.set_name(f"podsh: {message['plan']['name']}")
     try:
+        if trouble is not None or init is None:
+            taken()
+            raise trouble or LaunchFailed("no init")
         await _live(init, message, template_fd, portal, taken)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process

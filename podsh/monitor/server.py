@@ -171,7 +171,8 @@ class Server:
         program = session.program
         if op == "start" and session.role == "attach":
             stdio, size = _stdio(channel, message), _size(message)
-            started = self._started(channel)
+            # without a terminal the client only waits for the end; others may attach meanwhile
+            started = self._started(channel, hold=bool(message.get("tty", True)))
             session.program = self.pod.start(stdio, size, channel, started)
         elif op == "attach" and session.role == "attach":
             self._attach(channel, message)
@@ -211,7 +212,7 @@ class Server:
         else:
             raise UntrustedInput(f"unknown message {op!r}")
 
-    def _started(self, channel: Channel) -> Any:
+    def _started(self, channel: Channel, *, hold: bool = True) -> Any:
         def told(result: Program | PodshError) -> None:
             if isinstance(result, PodshError):
                 channel.send({"error": result.to_wire()})
@@ -220,7 +221,7 @@ class Server:
             channel.send({"ev": "started", "pid": result.pid})
             if channel.closed:
                 self.pod.owner_gone(result)
-            elif result.terminal is not None:
+            elif hold and result.terminal is not None:
                 result.terminal.hold(channel, replay=False)
 
         return told

@@ -98,7 +98,7 @@ def state_dir(name: str) -> str:
 
 
 def socket_path(name: str) -> str:
-    return os.path.join(paths.runtime_dir(), "pods", name)
+    return os.path.join(paths.runtime_dir(), "monitors", name)
 
 
 def memfd(message: dict[str, Any]) -> int:

@@ -14,7 +14,7 @@ from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
 from podsh.portal import launch
 from podsh.portal.fleet import Fleet
-from podsh.portal.pods import LOST, Pod
+from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.profiles import find
 from podsh.wire import messages
 from podsh.wire.channel import Channel
@@ -44,6 +44,8 @@ class Portal:
         self._loop = asyncio.get_running_loop()
         self._fleet = Fleet(self._event)
         self._clients: set[Channel] = set()
+        # pods that a foreground client has not started yet: its end is theirs
+        self._promised: dict[Channel, list[Pod]] = {}
         self._followers: dict[Channel, frozenset[str]] = {}
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._calls: set[asyncio.Task[None]] = set()
@@ -101,6 +103,9 @@ class Portal:
     def _closed(self, channel: Channel, _error: Exception | None) -> None:
         self._clients.discard(channel)
         self._followers.pop(channel, None)
+        for pod in self._promised.pop(channel, ()):
+            if pod.state in (BUILDING, READY):
+                self._fleet.order(pod.name, "kill", signo=int(signal.SIGKILL))
 
     def _frame(self, channel: Channel, kind: int, payload: Any) -> None:
         if not channel.tag:
@@ -165,7 +170,7 @@ class Portal:
 
     # -- pods
 
-    async def run(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+    async def run(self, client: Channel, message: dict[str, Any]) -> dict[str, Any]:
         ctx = launch.context(message)
         profile = launch.load(self._library, message, ctx)
         fleet = self._fleet
@@ -183,6 +188,8 @@ class Portal:
         pod.named = message.get("name") is not None or bool(source)
         pod.remove = bool(message.get("rm"))
         pod.argv = list(plan.program.argv)
+        if not message.get("detach"):
+            self._promised.setdefault(client, []).append(pod)
         request = {key: message.get(key) for key in _REQUEST}
         await fleet.launch(
             pod,
