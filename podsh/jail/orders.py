@@ -272,11 +272,11 @@ class Init:
     init dies with the thread that spawned it (PR_SET_PDEATHSIG), and when the socket is closed.
     """
 
-    __slots__ = ("_cloned", "_path", "_pid", "_socket", "launcher_pid", "prepared")
+    __slots__ = ("_net", "_path", "_pid", "_socket", "launcher_pid", "prepared")
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._cloned = False  # LAUNCH was sent
+        self._net: bool | None = None  # whether LAUNCH asked for an own network; None: not yet
         self._pid = 0  # of PID 1, while it is ours to reap
         self.launcher_pid = 0
         self.prepared = 0  # mounts that PREPARE was given
@@ -324,7 +324,7 @@ class Init:
         """Close the socket: the pod ends. Reaps what ``launch`` has not handed over."""
         if self._socket.fileno() < 0:
             return
-        if self._cloned and self.launcher_pid and not self._pid:
+        if self._net is not None and self.launcher_pid and not self._pid:
             try:
                 self._await(LAUNCH, ACK)
             except LaunchFailed:
@@ -345,13 +345,11 @@ class Init:
     def launch(self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]) -> int:
         """Build the jail and wait until it is ready; the host pid of its PID 1, to be reaped.
 
-        net: with a network namespace of its own; one spawned with a template has it (``restart``
-        gives one without). mounts: detached mounts, which stay the
+        net: with a network namespace of its own. mounts: detached mounts, which stay the
         caller's. Raises LaunchFailed; the jail is gone then and its processes are reaped.
         """
         try:
-            if not self._cloned:
-                self._clone(template_fd, net)
+            self._need(template_fd, net)
             self._build(plan_bytes, mounts)
         except OSError as exc:
             self.close()
@@ -365,12 +363,21 @@ class Init:
 
     def _clone(self, template_fd: int, net: bool) -> None:
         self._send(LAUNCH, LAUNCH, _U64.pack(_CLONE_NEWNET if net else 0), (template_fd,))
-        self._cloned = True
+        self._net = net
+
+    def _need(self, template_fd: int, net: bool) -> None:
+        """Have namespaces of that kind: made now, or anew by one that has made others."""
+        if self._net is not None and self._net != net:
+            if self.prepared:
+                raise ValueError("prepared with another network namespace: restart first")
+            self.restart()
+        if self._net is None:
+            self._clone(template_fd, net)
 
     def restart(self) -> None:
         """Begin anew with an init that has made and prepared nothing."""
         self.close()
-        self._cloned = False
+        self._net = None
         self.prepared = 0
         self._start()
 
@@ -382,8 +389,7 @@ class Init:
         What is given next goes on from there, without a root, its mounts counted from
         ``prepared``. Failures are reported by ``launch``.
         """
-        if not self._cloned:
-            self._clone(template_fd, net)
+        self._need(template_fd, net)
         self._send_mounts(mounts)
         self._send_plan(PREPARE, plan_bytes)
         self.prepared += len(mounts)
