@@ -13,7 +13,7 @@ READY_RUN := $(READY)-run
 READY_DEV := $(READY)-dev
 COMPILED := .venv/.compiled
 
-SETUP_SOURCES := pyproject.toml tools/setup.sh tools/packages.sh \
+SETUP_SOURCES := pyproject.toml .ci/setup.sh .ci/packages.sh \
 	$(wildcard podsh/native/*.py podsh/native/init/*)
 PYTHON_SOURCES := $(wildcard podsh/*.py podsh/*/*.py)
 
@@ -34,10 +34,10 @@ help:
 	@echo 'make clean          remove .venv and everything built'
 
 $(READY_RUN): $(SETUP_SOURCES)
-	@tools/setup.sh run; echo '$(CURDIR)' >$(READY); touch $@
+	@.ci/setup.sh run; echo '$(CURDIR)' >$(READY); touch $@
 
 $(READY_DEV): $(SETUP_SOURCES)
-	@tools/setup.sh dev; echo '$(CURDIR)' >$(READY); touch $(READY_RUN) $@
+	@.ci/setup.sh dev; echo '$(CURDIR)' >$(READY); touch $(READY_RUN) $@
 
 # ordinary users cannot write these themselves, and without them each start compiles anew
 $(COMPILED): $(PYTHON_SOURCES) | $(READY_RUN)
@@ -49,14 +49,14 @@ run: $(READY_RUN) $(COMPILED)
 	@$(BIN)/podsh $(value ARGS)
 
 test: static
-	@tools/packages.sh test || [ -z "$$PODSH_MUST_WORK" ]
+	@.ci/packages.sh test || [ -z "$$PODSH_MUST_WORK" ]
 	@$(BIN)/python -m pytest $(value ARGS)
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak --timeout 1800 $(value ARGS)
 
 bench: setup
-	@tools/packages.sh test || true
+	@.ci/packages.sh test || true
 	@$(BIN)/python -m tests.bench $(value ARGS)
 
 lint: static

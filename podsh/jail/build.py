@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import operations as p
 from podsh.errors import LaunchFailed
-from podsh.jail import orders
+from podsh.jail import encode
 from podsh.jail.resolve import Found, Names, below, expand, find
 from podsh.kernel import mounts, process
 from podsh.kernel.uapi import (
@@ -124,20 +124,20 @@ class Builder:
         self._drop_repeated()
         simple: dict[type, Callable[[Any], None]] = {
             p.Tmpfs: self._tmpfs,
-            p.Dir: lambda op: self._add(orders.directory(self._place(op.path), op.mode)),
-            p.Link: lambda op: self._add(orders.link(op.target, self._place_link(op.path))),
+            p.Dir: lambda op: self._add(encode.directory(self._place(op.path), op.mode)),
+            p.Link: lambda op: self._add(encode.link(op.target, self._place_link(op.path))),
             p.Device: self._device,
-            p.Proc: lambda op: self._add(orders.proc(op.path)),
-            p.Devpts: lambda op: self._add(orders.devpts(op.path, op.max)),
-            p.Hostname: lambda op: self._add(orders.hostname(op.name)),
-            p.Loopback: lambda _: self._add(orders.loopback()),
+            p.Proc: lambda op: self._add(encode.proc(op.path)),
+            p.Devpts: lambda op: self._add(encode.devpts(op.path, op.max)),
+            p.Hostname: lambda op: self._add(encode.hostname(op.name)),
+            p.Loopback: lambda _: self._add(encode.loopback()),
             p.Sysctl: self._sysctl,
         }
         for op in self.ops:
             if (carry_out := simple.get(type(op))) is not None:
                 carry_out(op)
         for path, target in sorted(self.links.items()):
-            self._add(orders.link(target, path))
+            self._add(encode.link(target, path))
         self.bounds.sort(key=lambda b: b.dst.split("/"))
         for bound in self.bounds:
             self._make_point(bound)
@@ -145,7 +145,7 @@ class Builder:
         for op in self.ops:
             if isinstance(op, p.File):
                 data = op.data or secrets.token_hex(16) + "\n"
-                self._add(orders.file(self._place(op.path), op.mode, data.encode()))
+                self._add(encode.file(self._place(op.path), op.mode, data.encode()))
 
     def _add(self, record: Any) -> None:
         self._records.append(record)
@@ -154,7 +154,7 @@ class Builder:
         index = self._first + len(self._mounts)
         self._held.append(tree)
         self._mounts.append(tree)
-        self._add(orders.mount(index, path, is_file, optional))
+        self._add(encode.mount(index, path, is_file, optional))
 
     # -- sources
 
@@ -273,13 +273,13 @@ class Builder:
     def _sysctl(self, op: p.Sysctl) -> None:
         # before 6.14 there was one pid_max for the whole machine, and root's pod could write it
         if op.name != "kernel/pid_max" or process.kernel_version() >= (6, 14):
-            self._add(orders.sysctl(op.name, op.value, op.needed))
+            self._add(encode.sysctl(op.name, op.value, op.needed))
 
     def _tmpfs(self, op: p.Tmpfs) -> None:
         if op.path == "/":
-            self._add(orders.root(op.mode, op.size))
+            self._add(encode.root(op.mode, op.size))
         else:
-            self._add(orders.tmpfs(self._place(op.path), op.mode, op.size, not op.exec))
+            self._add(encode.tmpfs(self._place(op.path), op.mode, op.size, not op.exec))
 
     def _device(self, op: p.Device) -> None:
         path = f"/dev/{op.name}"
@@ -331,7 +331,7 @@ class Builder:
             finally:
                 os.close(fd)
         for dst in sorted(masks):
-            self._add(orders.mask(dst, masks[dst]))
+            self._add(encode.mask(dst, masks[dst]))
 
 
 def _hidden(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:

@@ -12,9 +12,10 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import LaunchFailed
+from podsh.jail.encode import HEADER, PAIR, U32, U64, string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     Record = tuple[Any, ...]
     Stdio = tuple[int | None, int | None, int | None]
@@ -32,167 +33,7 @@ _MESSAGE_FDS = 8
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 _LAUNCH_TIMEOUT_S = 30
 
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
-_HEADER = struct.Struct("<II")
-_PAIR = struct.Struct("<QQ")
-_TRIPLE = struct.Struct("<QQQ")
 _UCRED = struct.Struct("iII")  # struct ucred, unix(7)
-
-
-def _str(text: str) -> bytes:
-    data = os.fsencode(text)
-    if b"\0" in data:
-        raise ValueError(f"NUL in {text!r}")
-    return _U32.pack(len(data)) + data + b"\0"
-
-
-def _strv(items: Iterable[str]) -> bytes:
-    parts = [_str(item) for item in items]
-    return _U32.pack(len(parts)) + b"".join(parts)
-
-
-# ---------------------------------------------------------------- the plan
-
-
-def root(mode: int, size: int) -> Record:
-    """The skeleton: a tmpfs of at most ``size`` bytes. Comes first."""
-    return ("ROOT", mode, size)
-
-
-def tmpfs(path: str, mode: int, size: int, noexec: bool) -> Record:
-    """A fresh tmpfs at ``path``."""
-    return ("TMPFS", path, mode, size, noexec)
-
-
-def directory(path: str, mode: int) -> Record:
-    """A directory; parents are made as for every record."""
-    return ("DIR", path, mode)
-
-
-def link(target: str, path: str) -> Record:
-    """A symlink at ``path``; below a bind, whatever is there stays."""
-    return ("LINK", target, path)
-
-
-def file(path: str, mode: int, data: bytes) -> Record:
-    """A file of the skeleton, or mounted over the one of that name in a bind."""
-    return ("FILE", path, mode, data)
-
-
-def mount(index: int, path: str, is_file: bool, optional: bool) -> Record:
-    """Attach the ``index``-th of the mounts given to ``launch``."""
-    return ("MOUNT", index, path, is_file, optional)
-
-
-def proc(path: str) -> Record:
-    """A fresh procfs, the machine's parts masked or read-only."""
-    return ("PROC", path)
-
-
-def devpts(path: str, count: int) -> Record:
-    """An own instance of devpts with at most ``count`` terminals."""
-    return ("DEVPTS", path, count)
-
-
-def mask(path: str, is_dir: bool) -> Record:
-    """Something empty and unreadable over what is at ``path``, if anything is."""
-    return ("MASK", path, is_dir)
-
-
-def hostname(name: str) -> Record:
-    """The pod's host name; at most 64 bytes."""
-    return ("HOSTNAME", name)
-
-
-def loopback() -> Record:
-    """``lo`` up, in the pod's own network namespace."""
-    return ("LOOPBACK",)
-
-
-def sysctl(name: str, value: str, needed: bool) -> Record:
-    """A sysctl of the pod's namespaces, ``name`` with slashes."""
-    return ("SYSCTL", name, value, needed)
-
-
-_ENCODERS: dict[str, tuple[int, Callable[..., bytes]]] = {
-    "ROOT": (1, _PAIR.pack),
-    "TMPFS": (2, lambda path, *numbers: _str(path) + _TRIPLE.pack(*numbers)),
-    "DIR": (3, lambda path, mode: _str(path) + _U64.pack(mode)),
-    "LINK": (4, lambda target, path: _str(target) + _str(path)),
-    "FILE": (
-        5,
-        lambda path, mode, data: _str(path) + _U64.pack(mode) + _U32.pack(len(data)) + data + b"\0",
-    ),
-    "MOUNT": (
-        6,
-        lambda index, path, *flags: _U64.pack(index) + _str(path) + _PAIR.pack(*flags),
-    ),
-    "PROC": (7, _str),
-    "DEVPTS": (8, lambda path, count: _str(path) + _U64.pack(count)),
-    "MASK": (9, lambda path, is_dir: _str(path) + _U64.pack(is_dir)),
-    "HOSTNAME": (10, _str),
-    "LOOPBACK": (11, lambda: b""),
-    "SYSCTL": (12, lambda name, value, needed: _str(name) + _str(value) + _U64.pack(needed)),
-}
-
-
-def encode_plan(records: Sequence[Record]) -> bytes:
-    """The plan that init carries out, of records made by the functions above."""
-    parts = [b"PODP", _HEADER.pack(1, len(records))]
-    for record in records:
-        opcode, encode = _ENCODERS[record[0]]
-        payload = encode(*record[1:])
-        parts += (_HEADER.pack(opcode, len(payload)), payload)
-    return b"".join(parts)
-
-
-# ---------------------------------------------------------------- programs
-
-
-def encode_program(
-    *,
-    argv: Sequence[str],
-    env: Iterable[str],
-    cwd: Iterable[str],
-    cwd_must: bool = False,
-    procname: str = "",
-    rows: int = 24,
-    cols: int = 80,
-    umask: int = 0o022,
-    rlimits: Sequence[tuple[int, int, int]] = (),
-    stdio: Stdio = (None, None, None),
-    keep_caps: int = 0,
-    no_new_privs: bool = True,
-    filter: bytes = b"",
-) -> bytes:
-    """A program as init starts it.
-
-    env: ``K=V``. cwd: the first that works is taken; with ``cwd_must`` one has to. rlimits:
-    (RLIMIT_* number, soft, hard), -1 for no limit. stdio: as given to ``send_run``. filter: struct
-    sock_filter[] of linux/filter.h.
-    """
-    flags = 0
-    for number, fd in enumerate(stdio):
-        if fd is not None:
-            flags |= (1 if fd >= 0 else 8) << number
-    limits = b"".join(
-        _TRIPLE.pack(number, soft % 2**64, hard % 2**64) for number, soft, hard in rlimits
-    )
-    return b"".join(
-        (
-            _TRIPLE.pack(flags, rows, cols),
-            _str(procname),
-            _strv(argv),
-            _strv(env),
-            _strv(cwd),
-            _TRIPLE.pack(cwd_must, umask, len(rlimits)),
-            limits,
-            _PAIR.pack(keep_caps, no_new_privs),
-            _U32.pack(len(filter)),
-            filter,
-        )
-    )
 
 
 # ---------------------------------------------------------------- the channel
@@ -215,24 +56,24 @@ class Message(NamedTuple):
 
 def decode(data: bytes, fds: tuple[int, ...] = (), pid: int = 0) -> Message:
     """One datagram of init's."""
-    kind, ident = _HEADER.unpack_from(data)
+    kind, ident = HEADER.unpack_from(data)
     if kind == FAILED:
-        (errno,) = _U64.unpack_from(data, 8)
+        (errno,) = U64.unpack_from(data, 8)
         step, at = _take_str(data, 16)
         path, at = _take_str(data, at)
-        (op_index,) = _U64.unpack_from(data, at)
+        (op_index,) = U64.unpack_from(data, at)
         return Message(kind, ident, fds, pid, errno, step, path, op_index)
     if kind == EXITED:
-        status, others = _PAIR.unpack_from(data, 8)
+        status, others = PAIR.unpack_from(data, 8)
         return Message(kind, ident, fds, pid, status=status, others=bool(others))
     if kind == ACK and len(data) == 16:
         # the launcher's: the process that it made
-        (pid,) = _U64.unpack_from(data, 8)
+        (pid,) = U64.unpack_from(data, 8)
     return Message(kind, ident, fds, pid)
 
 
 def _take_str(data: bytes, at: int) -> tuple[str, int]:
-    (length,) = _U32.unpack_from(data, at)
+    (length,) = U32.unpack_from(data, at)
     at += 4
     return os.fsdecode(data[at : at + length]), at + length + 1
 
@@ -362,7 +203,7 @@ class Init:
         return pid
 
     def _clone(self, template_fd: int, net: bool) -> None:
-        self._send(LAUNCH, LAUNCH, _U64.pack(_CLONE_NEWNET if net else 0), (template_fd,))
+        self._send(LAUNCH, LAUNCH, U64.pack(_CLONE_NEWNET if net else 0), (template_fd,))
         self._net = net
 
     def _need(self, template_fd: int, net: bool) -> None:
@@ -407,7 +248,7 @@ class Init:
             if first:
                 # descriptors in flight count per user (unix(7), ETOOMANYREFS): one lot at a time
                 self._await(FDS, ACK)
-            at = _U64.pack(self.prepared + first)
+            at = U64.pack(self.prepared + first)
             self._send(FDS, FDS, at, mounts[first : first + _FDS_AT_ONCE])
 
     def _send_plan(self, kind: int, plan_bytes: bytes) -> None:
@@ -462,19 +303,19 @@ class Init:
 
     def send_signal(self, ident: int, signo: int, group: int) -> None:
         """Signal a program: 0 its process, 1 its terminal's foreground group, 2 the whole pod."""
-        self._send(SIGNAL, ident, _PAIR.pack(signo, group))
+        self._send(SIGNAL, ident, PAIR.pack(signo, group))
 
     def send_attach(self, ident: int, path: str, is_file: bool, fd: int) -> None:
         """Attach a detached mount in the live pod."""
-        self._send(ATTACH, ident, _str(path) + _U64.pack(is_file), (fd,))
+        self._send(ATTACH, ident, string(path) + U64.pack(is_file), (fd,))
 
     def send_detach(self, ident: int, path: str) -> None:
         """Detach the topmost mount at ``path``; what is open there stays open."""
-        self._send(DETACH, ident, _str(path))
+        self._send(DETACH, ident, string(path))
 
     def send_hostname(self, ident: int, name: str) -> None:
         """Change the pod's host name."""
-        self._send(HOSTNAME, ident, _str(name))
+        self._send(HOSTNAME, ident, string(name))
 
     def receive(self) -> Message | None:
         """The next message; None at the end of the pod. Raises BlockingIOError: none is there."""
@@ -489,7 +330,7 @@ class Init:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
         try:
             self._socket.sendmsg(
-                [_HEADER.pack(kind, ident) + payload], ancillary, socket.MSG_NOSIGNAL
+                [HEADER.pack(kind, ident) + payload], ancillary, socket.MSG_NOSIGNAL
             )
         except (BrokenPipeError, ConnectionResetError):
             # the end shows in receive(), with what init had to say before it

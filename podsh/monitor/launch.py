@@ -9,7 +9,7 @@ from typing import Any
 
 from podsh import paths
 from podsh.errors import LaunchFailed, PodshError
-from podsh.jail import build, orders
+from podsh.jail import build, encode, orders
 from podsh.kernel import seccomp
 from podsh.operations import STANDARD, Filter, JailPlan, Program
 
@@ -35,9 +35,9 @@ class Jail:
         with build.Builder(ops) as builder:
             # init attaches the binds while the paths to hide are looked for
             records, mounts = builder.shown(init.prepared)
-            init.prepare(template_fd, orders.encode_plan(records), own_net, mounts)
+            init.prepare(template_fd, encode.plan(records), own_net, mounts)
             records, mounts = builder.hidden(init.prepared)
-            self.init_pid = init.launch(template_fd, orders.encode_plan(records), own_net, mounts)
+            self.init_pid = init.launch(template_fd, encode.plan(records), own_net, mounts)
         self.filter = filter_of(self.plan.filter)
 
     def run(
@@ -48,7 +48,7 @@ class Jail:
         size: tuple[int, int],
     ) -> None:
         """Order init to start ``program``; the answer comes as a message."""
-        data = encode(program, stdio, size, self.filter)
+        data = encoded(program, stdio, size, self.filter)
         self.init.send_run(ident, data, stdio)
 
 
@@ -63,14 +63,14 @@ def filter_of(asked: Filter) -> bytes:
     return seccomp.cached(spec, os.path.join(paths.cache_dir(), "filters"))
 
 
-def encode(
+def encoded(
     program: Program,
     stdio: tuple[int | None, int | None, int | None],
     size: tuple[int, int],
     code: bytes,
 ) -> bytes:
     """``program`` as init reads it, with the filter ``code``."""
-    return orders.encode_program(
+    return encode.program(
         argv=program.argv,
         env=[f"{key}={value}" for key, value in program.env],
         cwd=program.cwd,
@@ -92,7 +92,7 @@ def prepare(init: orders.Init, template_fd: int) -> None:
     """Have a standby's init make what most pods begin with."""
     with build.Builder(STANDARD) as builder:
         records, mounts = builder.shown(0)
-        init.prepare(template_fd, orders.encode_plan(records), True, mounts)
+        init.prepare(template_fd, encode.plan(records), True, mounts)
 
 
 def read_message(fd: int) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import LaunchFailed
-from podsh.jail import build, orders
+from podsh.jail import build, encode, orders
 from podsh.kernel import process
-from podsh.monitor.launch import Jail, describe, encode, filter_of, prepare, read_message
+from podsh.monitor.launch import Jail, describe, encoded, filter_of, prepare, read_message
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
 from podsh.operations import (
@@ -107,9 +107,9 @@ def warm_up() -> None:
     )
     plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
     with build.Builder(plan.ops) as builder:
-        orders.encode_plan(builder.shown(0)[0])
-        orders.encode_plan(builder.hidden(0)[0])
-    code = encode(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
+        encode.plan(builder.shown(0)[0])
+        encode.plan(builder.hidden(0)[0])
+    code = encoded(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
     os.close(orders.memfd(code))
     Decoder().feed(encode_json({"ev": "ready", "pid": 1, "argv": ["true"], "ts": 0.5}))
 

@@ -233,8 +233,9 @@ class Pod:
                 viewer.finish()
         if program.id == MAIN:
             self.state = "exited"
-            self.notify({**message, "seconds": round(time.time() - self.started, 3)})
+            # written first: who is told may remove the pod at once
             self._record({"state": "exited", "exit": code, "signal": signo})
+            self.notify({**message, "seconds": round(time.time() - self.started, 3)})
             self.done.set()
 
     def _init_gone(self) -> None:

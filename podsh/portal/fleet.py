@@ -72,6 +72,8 @@ class Fleet:
         self._host = HostMounts()
         self._words: deque[str] = deque(maxlen=8)  # the zygote's last lines
         self._removals: set[asyncio.Task[None]] = set()
+        # how pods ended that are removed: who waits may come late
+        self.gone: dict[str, Pod] = {}
 
     # -- the zygote
 
@@ -359,6 +361,10 @@ class Fleet:
         if not pod.ended:
             raise UsageError("is running", place=name, hint=f"end it first: podsh kill {name}")
         del self.pods[name]
+        self.gone.pop(name, None)
+        self.gone[name] = pod
+        if len(self.gone) > KEEP_UNNAMED:
+            del self.gone[next(iter(self.gone))]
         await asyncio.to_thread(_remove_tree, pod.state_dir)
         self._on_event({"ev": "removed", "ts": time.time(), "pod": name})
 

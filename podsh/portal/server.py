@@ -256,7 +256,8 @@ class Portal:
         return {}
 
     async def wait(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
-        pod = self._fleet.get(str(message["name"]))
+        name = str(message["name"])
+        pod = self._fleet.pods.get(name) or self._fleet.gone.get(name) or self._fleet.get(name)
         limit = message.get("timeout_s")
         try:
             async with asyncio.timeout(None if limit is None else min(float(limit), MAX_WAIT_S)):

@@ -45,5 +45,5 @@ def needs_program(*programs: str) -> str:
     for program in programs:
         if path := shutil.which(program, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"):
             return path
-    lacking(" or ".join(programs), "not installed (tools/packages.sh test)")
+    lacking(" or ".join(programs), "not installed (.ci/packages.sh test)")
     raise AssertionError

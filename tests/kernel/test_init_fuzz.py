@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from podsh.jail import orders
+from podsh.jail import encode
 from podsh.native import build
 
 if TYPE_CHECKING:
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 NATIVE = Path(__file__).resolve().parents[2] / "podsh" / "native"
 RECORDS = [
-    orders.root(0o755, 1 << 20),
-    orders.hostname("name"),
-    orders.tmpfs("/tmp", 0o1777, 1 << 20, True),
-    orders.directory("/a/b", 0o700),
-    orders.link("../x", "/a/l"),
-    orders.file("/a/f", 0o644, b"data\0more"),
-    orders.mount(3, "/usr", False, True),
-    orders.proc("/proc"),
-    orders.devpts("/dev/pts", 16),
-    orders.mask("/etc/shadow", False),
-    orders.loopback(),
-    orders.sysctl("kernel/pid_max", "400", False),
+    encode.root(0o755, 1 << 20),
+    encode.hostname("name"),
+    encode.tmpfs("/tmp", 0o1777, 1 << 20, True),
+    encode.directory("/a/b", 0o700),
+    encode.link("../x", "/a/l"),
+    encode.file("/a/f", 0o644, b"data\0more"),
+    encode.mount(3, "/usr", False, True),
+    encode.proc("/proc"),
+    encode.devpts("/dev/pts", 16),
+    encode.mask("/etc/shadow", False),
+    encode.loopback(),
+    encode.sysctl("kernel/pid_max", "400", False),
 ]
-PLAN = orders.encode_plan(RECORDS)
-PROGRAM = orders.encode_program(
+PLAN = encode.plan(RECORDS)
+PROGRAM = encode.program(
     argv=["a", "b" * 300],
     env=["PATH=/bin", "X=y"],
     cwd=["/", "/tmp"],
@@ -107,7 +107,7 @@ def inputs_of(seed: int, count: int) -> list[tuple[bytes, bytes]]:
 
 
 def test_whole_inputs_are_accepted(binary: str, tmp_path: Path) -> None:
-    plans = [orders.encode_plan([RECORDS[0], record]) for record in RECORDS[1:]]
+    plans = [encode.plan([RECORDS[0], record]) for record in RECORDS[1:]]
     given = [*WHOLE.items(), *((b"p", plan) for plan in plans)]
     assert check(binary, tmp_path, given) == "1" * len(given)
 
@@ -123,26 +123,26 @@ def test_what_makes_no_sense_is_refused(binary: str, tmp_path: Path) -> None:
     root = RECORDS[0]
     paths = ("", "/", "//", "a", "/a/", "/a//b", "/./a", "/..", "/a/../b", "/a/.", "/" + "x" * 4096)
     plans = [
-        *([root, orders.directory(path, 0o755)] for path in paths),
+        *([root, encode.directory(path, 0o755)] for path in paths),
         [],
         [RECORDS[1]],
         [root, root],
-        [orders.root(0o10000, 1)],
-        [orders.root(0o755, 0)],
-        [root, orders.tmpfs("/t", 0o755, 0, False)],
-        [root, orders.hostname("x" * 65)],
-        [root, orders.mount(0, "/x", 2, False)],  # type: ignore[arg-type]
-        [root, orders.sysctl("../x", "1", True)],
-        [root, orders.sysctl("/kernel/x", "1", True)],
+        [encode.root(0o10000, 1)],
+        [encode.root(0o755, 0)],
+        [root, encode.tmpfs("/t", 0o755, 0, False)],
+        [root, encode.hostname("x" * 65)],
+        [root, encode.mount(0, "/x", 2, False)],  # type: ignore[arg-type]
+        [root, encode.sysctl("../x", "1", True)],
+        [root, encode.sysctl("/kernel/x", "1", True)],
     ]
     programs = [
-        orders.encode_program(argv=[], env=[], cwd=[]),
-        orders.encode_program(argv=["x"], env=[], cwd=[], umask=0o1000),
-        orders.encode_program(argv=["x"], env=[], cwd=[], rows=65536),
-        orders.encode_program(argv=["x"], env=[], cwd=[], filter=b"1234"),
-        orders.encode_program(argv=["x"], env=[], cwd=[], rlimits=[(1, 1, 1)] * 65),
+        encode.program(argv=[], env=[], cwd=[]),
+        encode.program(argv=["x"], env=[], cwd=[], umask=0o1000),
+        encode.program(argv=["x"], env=[], cwd=[], rows=65536),
+        encode.program(argv=["x"], env=[], cwd=[], filter=b"1234"),
+        encode.program(argv=["x"], env=[], cwd=[], rlimits=[(1, 1, 1)] * 65),
     ]
-    given = [(b"p", orders.encode_plan(plan)) for plan in plans]
+    given = [(b"p", encode.plan(plan)) for plan in plans]
     given += [(b"r", program) for program in programs]
     assert check(binary, tmp_path, given) == "0" * len(given)
 

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from podsh.jail import orders
+from podsh.jail import encode, orders
 
 
 def test_plan_bytes() -> None:
-    plan = orders.encode_plan([orders.root(0o755, 4096), orders.directory("/a", 0o700)])
+    plan = encode.plan([encode.root(0o755, 4096), encode.directory("/a", 0o700)])
     assert plan == (
         b"PODP"
         + struct.pack("<II", 1, 2)
@@ -27,45 +27,43 @@ def test_plan_bytes() -> None:
 @pytest.mark.parametrize(
     ("record", "opcode", "payload"),
     [
-        (orders.tmpfs("/t", 1, 2, True), 2, b"\2\0\0\0/t\0" + struct.pack("<QQQ", 1, 2, 1)),
-        (orders.link("x", "/l"), 4, b"\1\0\0\0x\0\2\0\0\0/l\0"),
+        (encode.tmpfs("/t", 1, 2, True), 2, b"\2\0\0\0/t\0" + struct.pack("<QQQ", 1, 2, 1)),
+        (encode.link("x", "/l"), 4, b"\1\0\0\0x\0\2\0\0\0/l\0"),
         (
-            orders.file("/f", 0o644, b"a\0b"),
+            encode.file("/f", 0o644, b"a\0b"),
             5,
             b"\2\0\0\0/f\0" + struct.pack("<QI", 0o644, 3) + b"a\0b\0",
         ),
         (
-            orders.mount(7, "/m", True, False),
+            encode.mount(7, "/m", True, False),
             6,
             struct.pack("<Q", 7) + b"\2\0\0\0/m\0" + struct.pack("<QQ", 1, 0),
         ),
-        (orders.proc("/proc"), 7, b"\5\0\0\0/proc\0"),
-        (orders.devpts("/p", 9), 8, b"\2\0\0\0/p\0" + struct.pack("<Q", 9)),
-        (orders.mask("/m", False), 9, b"\2\0\0\0/m\0" + struct.pack("<Q", 0)),
-        (orders.hostname("h"), 10, b"\1\0\0\0h\0"),
-        (orders.loopback(), 11, b""),
-        (orders.sysctl("a/b", "x", True), 12, b"\3\0\0\0a/b\0\1\0\0\0x\0" + struct.pack("<Q", 1)),
+        (encode.proc("/proc"), 7, b"\5\0\0\0/proc\0"),
+        (encode.devpts("/p", 9), 8, b"\2\0\0\0/p\0" + struct.pack("<Q", 9)),
+        (encode.mask("/m", False), 9, b"\2\0\0\0/m\0" + struct.pack("<Q", 0)),
+        (encode.hostname("h"), 10, b"\1\0\0\0h\0"),
+        (encode.loopback(), 11, b""),
+        (encode.sysctl("a/b", "x", True), 12, b"\3\0\0\0a/b\0\1\0\0\0x\0" + struct.pack("<Q", 1)),
     ],
 )
 def test_records(record: orders.Record, opcode: int, payload: bytes) -> None:
     header = b"PODP" + struct.pack("<II", 1, 1)
-    assert (
-        orders.encode_plan([record]) == header + struct.pack("<II", opcode, len(payload)) + payload
-    )
+    assert encode.plan([record]) == header + struct.pack("<II", opcode, len(payload)) + payload
 
 
 def test_paths_are_bytes_of_the_file_system() -> None:
     name = os.fsdecode(b"/\xff\xc3\xa4")
-    assert b"\4\0\0\0/\xff\xc3\xa4\0" in orders.encode_plan([orders.proc(name)])
+    assert b"\4\0\0\0/\xff\xc3\xa4\0" in encode.plan([encode.proc(name)])
 
 
 def test_a_nul_is_refused() -> None:
     with pytest.raises(ValueError, match="NUL"):
-        orders.encode_plan([orders.proc("/a\0b")])
+        encode.plan([encode.proc("/a\0b")])
 
 
 def test_program_bytes() -> None:
-    data = orders.encode_program(
+    data = encode.program(
         argv=["a"], env=["K=V"], cwd=["/"], cwd_must=True, procname="p", rows=3, cols=4,
         umask=0o27, rlimits=[(7, 1, -1)], stdio=(5, None, -1), filter=b"12345678",
     )  # fmt: skip

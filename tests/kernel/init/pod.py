@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from podsh.errors import LaunchFailed
-from podsh.jail import orders
+from podsh.jail import encode, orders
 from podsh.kernel import mounts
 
 if TYPE_CHECKING:
@@ -102,20 +102,20 @@ class Pod:
     def __init__(self, proc: bool = True, standby: bool = True) -> None:
         self.mounts: list[int] = []
         self.records: list[orders.Record] = [
-            orders.root(0o755, 1 << 20),
-            orders.hostname("scene"),
-            orders.directory("/dev", 0o755),
-            orders.devpts("/dev/pts", 8),
-            orders.link("pts/ptmx", "/dev/ptmx"),
-            orders.tmpfs("/tmp", 0o1777, 1 << 20, False),
+            encode.root(0o755, 1 << 20),
+            encode.hostname("scene"),
+            encode.directory("/dev", 0o755),
+            encode.devpts("/dev/pts", 8),
+            encode.link("pts/ptmx", "/dev/ptmx"),
+            encode.tmpfs("/tmp", 0o1777, 1 << 20, False),
         ]
         for name in ("null", "tty"):
             self.bind(f"/dev/{name}", attrs=RDONLY | NOSUID, is_file=True)
         if proc:
-            self.records.append(orders.proc("/proc"))
+            self.records.append(encode.proc("/proc"))
         for name in ("lib", "lib64", "bin", "sbin"):
             if os.path.islink(f"/{name}"):
-                self.records.append(orders.link(os.readlink(f"/{name}"), f"/{name}"))
+                self.records.append(encode.link(os.readlink(f"/{name}"), f"/{name}"))
             elif os.path.isdir(f"/{name}"):
                 self.bind(f"/{name}")
         self.bind("/usr")
@@ -134,13 +134,13 @@ class Pod:
     ) -> None:
         """Bind ``src`` of the host."""
         self.mounts.append(clone(src, attrs))
-        self.records.append(orders.mount(len(self.mounts) - 1, dst or src, is_file, optional))
+        self.records.append(encode.mount(len(self.mounts) - 1, dst or src, is_file, optional))
 
     def launch(self, net: bool = True, plan: bytes | None = None) -> Pod:
         """Build it, or ``plan`` instead; LaunchFailed is the caller's."""
         try:
             if plan is None:
-                plan = orders.encode_plan(self.records)
+                plan = encode.plan(self.records)
             self.pid = self.init.launch(TEMPLATE_FD, plan, net, self.mounts)
         finally:
             for fd in self.mounts:
@@ -197,7 +197,7 @@ class Pod:
             "stdio": stdio,
             **how,
         }
-        program = orders.encode_program(argv=argv, **options)
+        program = encode.program(argv=argv, **options)
         self.init.send_run(ident, program, stdio)
         return ident
 

@@ -9,7 +9,7 @@ import tempfile
 import traceback
 from typing import TYPE_CHECKING
 
-from podsh.jail import orders
+from podsh.jail import encode, orders
 from podsh.kernel import mounts
 from tests.kernel.init.pod import (
     NODEV,
@@ -61,7 +61,7 @@ def template() -> None:
 def view() -> None:
     """Nothing but what the plan names; `/` sealed; mounts with their flags; old root gone."""
     with Pod() as pod:
-        pod.records.append(orders.directory("/srv/deep/er", 0o700))
+        pod.records.append(encode.directory("/srv/deep/er", 0o700))
         pod.launch()
         names = {"bin", "dev", "lib", "lib64", "proc", "sbin", "srv", "tmp", "usr"}
         assert set(pod.said("ls", "/").split()) <= names
@@ -103,13 +103,13 @@ def files_and_links() -> None:
         with Pod() as pod:
             pod.bind(f"{host}/etc", "/etc")
             pod.records += [
-                orders.file("/etc/machine-id", 0o444, b"pod\n"),
-                orders.file("/etc/absent", 0o444, b"pod\n"),
-                orders.file("/etc/absent-too/file", 0o444, b"pod\n"),
-                orders.file("/opt/own", 0o640, b"own\n"),
-                orders.link("/tmp", "/opt/link"),
-                orders.link("/tmp", "/opt/link"),
-                orders.link("elsewhere", "/etc/sub"),
+                encode.file("/etc/machine-id", 0o444, b"pod\n"),
+                encode.file("/etc/absent", 0o444, b"pod\n"),
+                encode.file("/etc/absent-too/file", 0o444, b"pod\n"),
+                encode.file("/opt/own", 0o640, b"own\n"),
+                encode.link("/tmp", "/opt/link"),
+                encode.link("/tmp", "/opt/link"),
+                encode.link("elsewhere", "/etc/sub"),
             ]
             pod.launch()
             assert pod.said("cat", "/etc/machine-id", "/opt/own") == "pod\nown\n"
@@ -132,10 +132,10 @@ def masks() -> None:
         with Pod() as pod:
             pod.bind(host, "/srv", attrs=NOSUID | NODEV)
             pod.records += [
-                orders.mask("/srv/secret", True),
-                orders.mask("/srv/token", False),
-                orders.mask("/srv/absent", False),
-                orders.mask("/srv/token/below", True),
+                encode.mask("/srv/secret", True),
+                encode.mask("/srv/token", False),
+                encode.mask("/srv/absent", False),
+                encode.mask("/srv/token/below", True),
             ]
             pod.launch()
             assert "denied" in pod.said("cat", "/srv/token", status=1)
@@ -176,9 +176,9 @@ def namespaces() -> None:
 
     with Pod() as pod:
         pod.records += [
-            orders.loopback(),
-            orders.sysctl("user/max_user_namespaces", "0", True),
-            orders.sysctl("kernel/no_such_thing", "0", False),
+            encode.loopback(),
+            encode.sysctl("user/max_user_namespaces", "0", True),
+            encode.sysctl("kernel/no_such_thing", "0", False),
         ]
         pod.launch()
         assert not set(of(pod.pid).values()) & set(of(os.getpid()).values())
@@ -206,24 +206,24 @@ def failures() -> None:
 
     absent = "No such file or directory"
     loops = "Too many levels of symbolic links"
-    link = orders.link("/tmp", "/way")
-    assert fails(adds(link, orders.directory("/way/x", 0o755)), "mkdir", "/way/x") == loops
-    assert fails(adds(link, orders.file("/way/x", 0o644, b"")), "open", "/way/x") == loops
-    assert fails(adds(link, orders.link("x", "/way/x")), "symlink", "/way/x") == loops
-    assert fails(adds(link, orders.mask("/way", True)), "open", "/way") == loops
-    assert fails(adds(link, orders.link("/usr", "/way")), "symlink", "/way") == "File exists"
-    assert fails(adds(link, orders.proc("/way")), "open", "/way") == loops
-    assert fails(adds(orders.directory("/dev/null/x", 0o755)), "mkdir", "/dev/null/x")
-    assert fails(adds(orders.directory("/usr/no/such", 0o755)), "mkdir", "/usr/no/such") == absent
-    assert fails(adds(orders.link("x", "/usr/no-such")), "symlink", "/usr/no-such") == absent
-    assert fails(adds(orders.mount(999, "/x", False, False)), "mount", "/x")
-    assert fails(adds(orders.mount(0, "/x", False, False)), "mount", "/x"), "attached before"
+    link = encode.link("/tmp", "/way")
+    assert fails(adds(link, encode.directory("/way/x", 0o755)), "mkdir", "/way/x") == loops
+    assert fails(adds(link, encode.file("/way/x", 0o644, b"")), "open", "/way/x") == loops
+    assert fails(adds(link, encode.link("x", "/way/x")), "symlink", "/way/x") == loops
+    assert fails(adds(link, encode.mask("/way", True)), "open", "/way") == loops
+    assert fails(adds(link, encode.link("/usr", "/way")), "symlink", "/way") == "File exists"
+    assert fails(adds(link, encode.proc("/way")), "open", "/way") == loops
+    assert fails(adds(encode.directory("/dev/null/x", 0o755)), "mkdir", "/dev/null/x")
+    assert fails(adds(encode.directory("/usr/no/such", 0o755)), "mkdir", "/usr/no/such") == absent
+    assert fails(adds(encode.link("x", "/usr/no-such")), "symlink", "/usr/no-such") == absent
+    assert fails(adds(encode.mount(999, "/x", False, False)), "mount", "/x")
+    assert fails(adds(encode.mount(0, "/x", False, False)), "mount", "/x"), "attached before"
     assert (
-        fails(adds(orders.sysctl("kernel/no", "0", True)), "open", "/proc/sys/kernel/no") == absent
+        fails(adds(encode.sysctl("kernel/no", "0", True)), "open", "/proc/sys/kernel/no") == absent
     )
     assert fails(lambda p: p.bind("/usr", "/usr/no/dir"), "open", "/usr/no/dir") == absent
     assert fails(lambda p: p.bind("/usr", "/tmp/x", is_file=True), "move_mount", "/tmp/x")
-    assert fails(adds(orders.devpts("/t", 2**40)), "fsconfig", "/t")
+    assert fails(adds(encode.devpts("/t", 2**40)), "fsconfig", "/t")
     with Pod() as pod:
         pod.bind("/usr", "/usr/no/dir", optional=True)
         pod.launch()
@@ -231,7 +231,7 @@ def failures() -> None:
 
 def malformed() -> None:
     """What cannot come from our own encoder ends init, with nothing left of the pod."""
-    for plan in (b"", b"PODP", b"PODX" + bytes(8), orders.encode_plan([orders.proc("/proc")])):
+    for plan in (b"", b"PODP", b"PODX" + bytes(8), encode.plan([encode.proc("/proc")])):
         for standby in (True, False):
             with Pod(standby=standby) as pod:
                 assert pod.launch_fails(plan).place == "podsh-init"
@@ -259,7 +259,7 @@ def live() -> None:
             with open(f"{host}/{name}/file", "w") as file:
                 file.write(name)
         pod.bind(f"{host}/two", "/data", attrs=NOSUID | NODEV)
-        pod.records.append(orders.link("/data", "/way"))
+        pod.records.append(encode.link("/data", "/way"))
         pod.launch()
 
         def attach(path: str, source: str, is_file: bool = False) -> int:

@@ -74,7 +74,7 @@ healthy() { # executable, in this place, and with pip
 
 if ! healthy; then
     python=$(choose_python) || python=""
-    tools/packages.sh build "$python" || exit 1
+    .ci/packages.sh build "$python" || exit 1
     [ -n "$python" ] || python=$(choose_python) || fail "no usable Python found"
     echo "podsh: making .venv with $python"
     rm -rf .venv
@@ -88,7 +88,7 @@ fi
 wanted=$(cat pyproject.toml podsh/native/hatch_build.py | cksum)
 mark=.venv/.installed-$kind
 if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
-    tools/packages.sh build "$(readlink -f $bin/python)" || exit 1
+    .ci/packages.sh build "$(readlink -f $bin/python)" || exit 1
     echo "podsh: installing $([ "$kind" = dev ] && echo 'podsh and its development tools' ||
         echo podsh) into .venv"
     if ! $bin/python -m pip install -q --disable-pip-version-check --no-input -e "$what" \
