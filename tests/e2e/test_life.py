@@ -26,6 +26,10 @@ def portal_pid(podsh: Podsh) -> int:
     raise AssertionError(done)
 
 
+def portals() -> set[int]:
+    return {p.pid for p in processes.below(os.getpid()) if p.name == "podsh: portal"}
+
+
 def row(podsh: Podsh, name: str) -> dict:
     return next(row for row in podsh.ps() if row["name"] == name)
 
@@ -100,19 +104,21 @@ def test_twenty_pods_at_once_each_attached_and_detached(podsh: Podsh) -> None:
             )
         )
     assert codes == [0] * 20
-    for name in names:
-        with podsh.terminal("attach", name) as terminal:
-            terminal.expect(f"out-{name}")
-            terminal.send(b"\x1d")
-            terminal.expect("podsh>")
-            terminal.send("quit\r")
-            assert terminal.wait() == 0
-    assert all(row["state"] == "running" for row in podsh.ps())
-    for name in names:
-        with podsh.terminal("attach", name) as terminal:
-            terminal.expect(f"out-{name}")
-            terminal.send("x\r")
-            assert terminal.wait() == int(name[1:])
+    with podsh.terminal() as console:
+        console.expect("podsh>")
+        for name in names:
+            console.send(f"attach {name}\r")
+            console.expect(f"\nout-{name}|Hout-{name}|Jout-{name}")
+            console.send(b"\x1d")
+            console.expect("podsh>")
+        assert all(row["state"] == "running" for row in podsh.ps())
+        for name in names:
+            console.send(f"attach {name}\r")
+            console.expect(f"\nout-{name}|Hout-{name}|Jout-{name}")
+            console.send("x\r")
+            console.expect(f"{name}.*exit {name[1:]}\\D")
+        console.send("quit\r")
+        assert console.wait() == 0
     assert {row["name"]: row["exit"] for row in podsh.ps()} == {n: int(n[1:]) for n in names}
     zombies = [
         p for p in processes.below(os.getpid()) if p.state == "Z" and p.parent != os.getpid()
@@ -138,6 +144,9 @@ def test_descriptors_of_the_portal_do_not_grow(podsh: Podsh) -> None:
 
 def test_two_first_commands_start_one_portal(make_podsh: Callable[[], Podsh]) -> None:
     podsh = make_podsh()
+    before = portals()
     with ThreadPoolExecutor(6) as pool:
-        pids = set(pool.map(lambda _: portal_pid(podsh), range(6)))
-    assert len(pids) == 1
+        done = list(pool.map(lambda _: podsh.run("run", "--rm", "--", "true"), range(6)))
+    assert [one.code for one in done] == [0] * 6, done
+    assert len(portals() - before) == 1
+    assert portal_pid(podsh) in portals()

@@ -58,9 +58,13 @@ class Terminal:
                 self._ended = True
                 return False
             self.output += data
-            for _ in range(data.count(b"\x1b[5n")):
-                self.send(b"\x1b[0n")  # "I am well": every real terminal answers (ECMA-48 DSR)
             self._stream.feed(data)
+            # every real terminal answers these (ECMA-48 DSR): "I am well", and where its cursor is
+            for _ in range(data.count(b"\x1b[5n")):
+                self.send(b"\x1b[0n")
+            for _ in range(data.count(b"\x1b[6n")):
+                cursor = self.screen.cursor
+                self.send(f"\x1b[{cursor.y + 1};{cursor.x + 1}R")
         return True
 
     @property
