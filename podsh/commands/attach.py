@@ -173,7 +173,7 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
     """Run an attachment, and go on as its outcome asks; the exit code."""
     from podsh.console import attach as engine
 
-    outcome = attachment.run()
+    outcome = attachment.run(context.typeahead())
     if outcome.reason == engine.ATTENTION:
         if attachment.hold:
             context.held = (name, attachment)

@@ -18,7 +18,8 @@ class Context:
 
     variables: ``$NAME`` of scripts and the console. place: ``file:line`` of the script's command
     being run. depth: of ``source``. leave: set by ``quit``.
-    last_pod: the one C-] goes to. color: whether signs may be coloured.
+    last_pod: the one C-] goes to. typed: keys that came after the command, for the terminal that
+    it takes. color: whether signs may be coloured.
     """
 
     def __init__(self, mode: str = "shell") -> None:
@@ -28,6 +29,7 @@ class Context:
         self.depth = 0
         self.leave = False
         self.last_pod: str | None = None
+        self.typed = b""
         # a program by exec that C-] left: (its pod, its connection)
         self.held: tuple[str, Attachment] | None = None
         self.color = (
@@ -37,6 +39,11 @@ class Context:
         )
         self._client: Client | None = None
         self._waiting: Channel | None = None
+
+    def typeahead(self) -> bytes:
+        """The keys of ``typed``, once."""
+        typed, self.typed = self.typed, b""
+        return typed
 
     def portal(self) -> Client:
         """The connection to the portal, which is started if none is running."""

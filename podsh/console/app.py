@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory
-from prompt_toolkit.input.typeahead import clear_typeahead
+from prompt_toolkit.input.typeahead import clear_typeahead, get_typeahead
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.shortcuts import CompleteStyle
@@ -255,12 +255,15 @@ class Console:
     def _on_terminal(self, work: Callable[[], int]) -> None:
         """The terminal is the handler's: the loop stands still, C-c interrupts as everywhere."""
         assert self._loop is not None
-        clear_typeahead(self.session.app.input)  # keys of before are not for the next prompt
+        # what was typed after the line is for the terminal that it takes, never the next prompt
+        keys = "".join(press.data for press in get_typeahead(self.session.app.input))
+        self.context.typed = keys.encode("utf-8", "surrogateescape")
         self._loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             work()
         finally:
+            self.context.typed = b""
             self._loop.add_signal_handler(signal.SIGINT, lambda: None)
 
     async def _in_thread(self, work: Callable[[], int]) -> None:

@@ -107,9 +107,10 @@ class Attachment:
 
     # -- the whole of it
 
-    def run(self) -> Outcome:
+    def run(self, typed: bytes = b"") -> Outcome:
         """Until the program ends, or the person or another client takes the terminal away.
 
+        typed: keys that came before the terminal was ours; they are the program's.
         Raises the error that the monitor answers (NotFound, NotExecutable, …).
         """
         signals = Signals(self.forward)
@@ -117,6 +118,8 @@ class Attachment:
         self._runs += 1
         try:
             self._enter()
+            if typed and self.keys:
+                self._typed(typed)
             try:
                 self._loop(signals)
                 self._detach()

@@ -63,8 +63,8 @@ def measure(rounds: int, podsh: str) -> dict[str, list[float]]:
                 times[name].append(took)
             while ended:
                 portal.call("rm", name=ended.pop())
-            # what a launch leaves to do in the background is not the next one's
-            time.sleep(0.02)
+            # what a launch leaves to do in the background (the next standby) is not the next one's
+            time.sleep(0.08)
     portal.close()
     return times
 

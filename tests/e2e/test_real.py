@@ -90,12 +90,12 @@ def test_full_screen_program_looks_the_same_after_reattach(podsh: Podsh, project
     with podsh.tmux(*argv, cwd=project) as tmux:
         tmux.wait("row number 0")
         tmux.type("40Gzt")
-        tmux.wait("^row number 39$")
+        tmux.wait("^row number 61$")
         before = tmux.screen()
         tmux.keys("C-]")
         tmux.wait("podsh>")
         tmux.keys("C-]")
-        tmux.wait("^row number 39$")
+        tmux.wait("^row number 61$")  # the last row: it is drawn again from the top
         assert tmux.screen()[:-2] == before[:-2]
         tmux.type(":q!\n")
         tmux.wait("podsh>|exit|^$")

@@ -51,7 +51,9 @@ def hang_up() -> None:
         pod.launch()
         program = pod.run("cat")
         program.hang_up()
-        assert os.WTERMSIG(program.exited().status) == signal.SIGHUP
+        status = program.exited().status
+        # or it was reading, and was told of the end before the signal came
+        assert status in (signal.SIGHUP, 1 << 8), status
 
 
 def descriptors() -> None:

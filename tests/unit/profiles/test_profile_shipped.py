@@ -96,9 +96,10 @@ def test_base_states_podshs_own_limits(ground: Ground) -> None:
 
 
 def test_pods_devices_are_the_plans() -> None:
-    from podsh.profiles.narrow import DEVICES
+    from podsh.operations import DEVICES
+    from podsh.profiles import narrow
 
-    assert {f"/dev/{name}" for name in plan.DEVICES} == DEVICES
+    assert {f"/dev/{name}" for name in DEVICES} == narrow.DEVICES
 
 
 def test_capabilities_are_the_kernel_rooms() -> None:
