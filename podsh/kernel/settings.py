@@ -197,6 +197,6 @@ def _root_mount() -> Finding:
         "shared-root",
         True if shared else None,
         "/ is shared" if shared else "/ is private",
-        "new mounts reach pods; where it is private, only those that were there before the portal",
+        "mounts made later reach running pods; where it is private, only pods started after them",
         "" if shared else as_root("{sudo}mount --make-rshared /"),
     )
