@@ -126,6 +126,25 @@ COMMANDS: tuple[Command, ...] = (
         words=(Word("POD", complete="live", repeat=True),),
     ),
     Command(
+        "mount",
+        "podsh.commands.grants:mount",
+        help="show a live pod one more host path",
+        example="mount web ~/data",
+        options=(Option("-w", "--write", help="writable"),),
+        words=(
+            Word("POD", complete="live"),
+            Word("SRC", complete="path"),
+            Word("DST", optional=True),
+        ),
+    ),
+    Command(
+        "revoke",
+        "podsh.commands.grants:revoke",
+        help="take away what mount gave; what is open stays open",
+        example="revoke web ~/data",
+        words=(Word("POD", complete="live"), Word("PATH", complete="path")),
+    ),
+    Command(
         "rm",
         "podsh.commands.pods:rm",
         help="forget an ended pod, and remove its state",

@@ -153,6 +153,12 @@ def _event_words(event: Mapping[str, Any]) -> tuple[str, str]:
         return "!", "lost: its monitor died"
     if kind == "ready":
         return ".", ""
+    if kind == "grant":
+        mode = "write" if event.get("write") else "read"
+        path = show(str(event.get("path", "?")), 60)
+        return "+", f"{mode} {path}  {show_text(str(event.get('rule', '')))}"
+    if kind == "revoke":
+        return "-", f"revoked {show(str(event.get('path', '?')), 60)}"
     extra = show_text(str(event["text"])) if event.get("text") else ""
     return ".", extra if kind in ("portal", "note") else f"{show_text(kind)} {extra}".rstrip()
 

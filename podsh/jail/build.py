@@ -300,7 +300,7 @@ class Builder:
         taken = {bound.dst for bound in self.bounds}
         foreign = [bound for bound in self.bounds if not bound.op.own]
         hides = [op for op in self.ops if isinstance(op, p.Hide)]
-        for path, is_dir, where in _hidden(hides):
+        for path, is_dir, where in hidden_paths(hides):
             inside = path + "/"
             for bound in foreign:
                 if path == bound.src or bound.src.startswith(inside):
@@ -334,7 +334,7 @@ class Builder:
             self._add(encode.mask(dst, masks[dst]))
 
 
-def _hidden(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
+def hidden_paths(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
     """What the patterns name on this host now: (path without links, is a directory, rule)."""
     found: list[tuple[str, bool, str]] = []
     names = Names()

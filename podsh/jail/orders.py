@@ -302,8 +302,12 @@ class Init:
             os.close(program_fd)
 
     def send_signal(self, ident: int, signo: int, group: int) -> None:
-        """Signal a program: 0 its process, 1 its terminal's foreground group, 2 the whole pod."""
-        self._send(SIGNAL, ident, PAIR.pack(signo, group))
+        """Signal a program: 0 its process, 1 its terminal's foreground group, 2 the whole pod.
+
+        Raises BlockingIOError where init has no room for it; each is answered, so waiting here
+        for one that waits for its answers to be read would never end.
+        """
+        self._send(SIGNAL, ident, PAIR.pack(signo, group), flags=socket.MSG_DONTWAIT)
 
     def send_attach(self, ident: int, path: str, is_file: bool, fd: int) -> None:
         """Attach a detached mount in the live pod."""
@@ -323,14 +327,21 @@ class Init:
 
     # -- datagrams
 
-    def _send(self, kind: int, ident: int, payload: bytes = b"", fds: Sequence[int] = ()) -> None:
+    def _send(
+        self,
+        kind: int,
+        ident: int,
+        payload: bytes = b"",
+        fds: Sequence[int] = (),
+        flags: int = 0,
+    ) -> None:
         ancillary = []
         if fds:
             packed = struct.pack(f"{len(fds)}i", *fds)
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)]
         try:
             self._socket.sendmsg(
-                [HEADER.pack(kind, ident) + payload], ancillary, socket.MSG_NOSIGNAL
+                [HEADER.pack(kind, ident) + payload], ancillary, socket.MSG_NOSIGNAL | flags
             )
         except (BrokenPipeError, ConnectionResetError):
             # the end shows in receive(), with what init had to say before it

@@ -17,6 +17,9 @@ from podsh.kernel.raw import system_call
 _open_tree = system_call("open_tree", c_int, c_char_p, c_uint)
 _move_mount = system_call("move_mount", c_int, c_char_p, c_int, c_char_p, c_uint)
 _mount_setattr = system_call("mount_setattr", c_int, c_char_p, c_uint, c_char_p, c_size_t)
+_fsopen = system_call("fsopen", c_char_p, c_uint)
+_fsconfig = system_call("fsconfig", c_int, c_uint, c_char_p, c_char_p, c_int)
+_fsmount = system_call("fsmount", c_int, c_uint, c_uint)
 _openat2 = system_call("openat2", c_int, c_char_p, c_char_p, c_size_t)
 
 # struct mount_attr { __u64 attr_set, attr_clr, propagation, userns_fd; }  <linux/mount.h>
@@ -66,6 +69,18 @@ def attach(fd: int, to_fd: int) -> None:
     """Put the detached mount ``fd`` on the object that ``to_fd`` holds: no path is resolved."""
     flags = uapi.MOVE_MOUNT_F_EMPTY_PATH | uapi.MOVE_MOUNT_T_EMPTY_PATH
     _move_mount(fd, b"", to_fd, b"", flags)
+
+
+def tmpfs(size_bytes: int, attributes: int) -> int:
+    """A fresh detached tmpfs, by fsopen, fsconfig and fsmount: the descriptor of its root."""
+    context = _fsopen(b"tmpfs", uapi.FSOPEN_CLOEXEC)
+    try:
+        size = str(size_bytes).encode()
+        _fsconfig(context, uapi.FSCONFIG_SET_STRING, b"size", size, 0)
+        _fsconfig(context, uapi.FSCONFIG_CMD_CREATE, None, None, 0)
+        return _fsmount(context, uapi.FSMOUNT_CLOEXEC, attributes)
+    finally:
+        os.close(context)
 
 
 def openat2(dirfd: int, path: str | bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:

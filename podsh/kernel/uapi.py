@@ -23,6 +23,12 @@ MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
+# <linux/mount.h>: fsopen, fsconfig, fsmount (no manual pages yet)
+FSOPEN_CLOEXEC = 0x1
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
+FSMOUNT_CLOEXEC = 0x1
+
 # <linux/mount.h>: propagation types, also for mount_attr.propagation
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19

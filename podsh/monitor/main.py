@@ -142,6 +142,8 @@ async def _live(
     server: Server
 
     def notify(event: dict[str, Any]) -> None:
+        if event["ev"] in ("exit", "failed"):
+            server.close()  # before the name may be another pod's
         server.notify(event)
 
     pod = Pod(jail, notify)
@@ -159,8 +161,7 @@ async def _live(
         loop.call_later(START_S, pod.end)
     await pod.done.wait()
     server.close()
-    for client in list(server.clients):
-        await client.flush(FLUSH_S)
+    await asyncio.gather(*(client.flush(FLUSH_S) for client in server.clients))
     pod.close()
     _reap(jail.init_pid)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import LaunchFailed, NotExecutable, NotFound, PodshError, UsageError
 from podsh.jail import orders
+from podsh.monitor.grants import Grants
 from podsh.monitor.terminal import Log, Terminal
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ MAIN = 1
 GRACE_S = 0.5
 # a client that takes nothing at all for so long loses the rest
 FLUSH_S = 10.0
+# until init is tried again that had no room for an order
+LATE_S = 0.005
 # how many programs may run side by side by exec
 MAX_PROGRAMS = 256
 _ENOENT = frozenset((2, 20))  # ENOENT, ENOTDIR
@@ -82,12 +85,14 @@ class Pod:
     def __init__(self, jail: Jail, notify: Callable[[dict[str, Any]], None]) -> None:
         self.jail = jail
         self.notify = notify
+        self.grants = Grants(jail)
         self.state = "ready"
         self.started = time.time()
         self.programs: dict[int, Program] = {}
         self.main: Program | None = None
         self.done = asyncio.Event()
-        self.killing = False
+        # signals that init has no room for: (program, number, group)
+        self._late: dict[tuple[int, int, int], None] = {}
         self._ids = MAIN
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(jail.init.fileno(), self._from_init)
@@ -151,6 +156,9 @@ class Pod:
         self.programs[ident] = entry
         try:
             self.jail.run(ident, program, stdio.fds, size)
+        except BaseException:
+            del self.programs[ident]
+            raise
         finally:
             stdio.close()
         return entry
@@ -169,6 +177,8 @@ class Pod:
                 self._init_gone()
                 return
             program = self.programs.get(message.id)
+            if self.grants.answer(message):
+                continue
             if message.kind == orders.STARTED and program is not None:
                 self._started(program, message.fds[0], message.pid)
             elif message.kind == orders.FAILED and program is not None and program.pid == 0:
@@ -213,7 +223,7 @@ class Pod:
         if program.terminal.ended:
             self._finished(program)
         else:
-            program.terminal.linger()
+            program.terminal.linger(killed=os.WIFSIGNALED(status))
 
     def _terminal_ended(self, program: Program) -> None:
         if program.status is not None:
@@ -226,17 +236,18 @@ class Pod:
         code, signo = exit_code(program.status)
         message = {"ev": "exit", "code": code, "signal": signo}
         assert program.terminal is not None
+        if program.id == MAIN:
+            self.state = "exited"
+            # written first: who is told may remove the pod at once; the portal before its clients,
+            # who may ask it for a pod of the same name at once
+            self._record({"state": "exited", "exit": code, "signal": signo})
+            self.notify({**message, "seconds": round(time.time() - self.started, 3)})
+            self.done.set()
         viewers = {program.terminal.holder, program.owner, *program.terminal.watchers}
         for viewer in viewers:
             if viewer is not None:
                 viewer.send(message)
                 viewer.finish()
-        if program.id == MAIN:
-            self.state = "exited"
-            # written first: who is told may remove the pod at once
-            self._record({"state": "exited", "exit": code, "signal": signo})
-            self.notify({**message, "seconds": round(time.time() - self.started, 3)})
-            self.done.set()
 
     def _init_gone(self) -> None:
         """PID 1 is dead: somebody killed it from outside, and the pod with it."""
@@ -266,10 +277,32 @@ class Pod:
         if program.pid == 0:
             program.early = [*program.early[:15], (signo, group)]
             return
-        self.jail.init.send_signal(program.id, signo, 1 if group else 0)
+        self._order_signal(program.id, signo, 1 if group else 0)
 
     def kill_all(self) -> None:
-        self.jail.init.send_signal(MAIN, signal.SIGKILL, 2)
+        self._order_signal(MAIN, signal.SIGKILL, 2)
+
+    def _order_signal(self, ident: int, signo: int, group: int) -> None:
+        """In order, and never waiting for init, which may be waiting for us to read its answers.
+
+        What has to wait is kept once, as the kernel keeps a pending signal once.
+        """
+        first = not self._late
+        self._late[ident, signo, group] = None
+        if first:
+            self._send_late()
+
+    def _send_late(self) -> None:
+        while self._late:
+            order = next(iter(self._late))
+            try:
+                self.jail.init.send_signal(*order)
+            except BlockingIOError:
+                self._loop.call_later(LATE_S, self._send_late)
+                return
+            except OSError:
+                pass  # init is gone, and says so by its end
+            del self._late[order]
 
     def owner_gone(self, program: Program) -> None:
         """The client that the program belonged to died: hang up, then kill."""

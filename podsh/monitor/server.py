@@ -47,7 +47,9 @@ class Server:
         self._loop.add_reader(listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Stop listening and take the socket's name away."""
+        """Stop listening and take the socket's name away; once."""
+        if self._listener.fileno() < 0:
+            return
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
         try:
@@ -268,10 +270,44 @@ class Server:
             self._kill(_signo(message))
         elif op == "snapshot":
             answer = self.snapshot()
+        elif op == "mount":
+            self._mount(channel, message)
+            return
+        elif op == "revoke":
+            self._revoke(channel, message)
+            return
         else:
             raise UntrustedInput(f"unknown order {op!r}")
         if "id" in message:
             channel.send({"id": message["id"], "ok": answer})
+
+    def _mount(self, channel: Channel, message: dict[str, Any]) -> None:
+        dst = message.get("dst")
+        src, write = str(message["src"]), bool(message.get("write"))
+
+        def told(error: PodshError | None) -> None:
+            self._answer(channel, message["id"], error)
+            if error is None:
+                path, found, _ = self.pod.grants.held[-1]
+                fields = {"path": path, "src": found, "write": write}
+                self.notify({"ev": "grant", "rule": "mount", **fields})
+
+        self.pod.grants.add(src, None if dst is None else str(dst), write, told)
+
+    def _revoke(self, channel: Channel, message: dict[str, Any]) -> None:
+        path = str(message["path"])
+
+        def told(error: PodshError | None) -> None:
+            self._answer(channel, message["id"], error)
+            if error is None:
+                self.notify({"ev": "revoke", "path": path})
+
+        self.pod.grants.revoke(path, told)
+
+    @staticmethod
+    def _answer(channel: Channel, ident: Any, error: PodshError | None) -> None:
+        outcome = {"ok": {}} if error is None else {"error": error.to_wire()}
+        channel.send({"id": ident, **outcome})
 
     def _kill(self, signo: int) -> None:
         pod = self.pod
@@ -297,6 +333,7 @@ class Server:
             "started": pod.started,
             "attached": bool(main and main.terminal and main.terminal.holder),
             "programs": len(pod.programs),
+            "grants": pod.grants.rows(),
         }
 
 

@@ -28,6 +28,8 @@ REPLAY_BYTES = 32 << 10
 HIGH_WATER = 256 << 10
 STALL_S = 1.0
 LOG_BYTES = 4 << 20
+# a holder that takes nothing at all for so long loses what is left when the program is gone
+PATIENCE_S = 10.0
 # after its exit a program's last output is awaited for so long where others hold its pty open
 LINGER_S = 0.1
 
@@ -85,27 +87,36 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._fd = -1
         self._open()
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(self._path, flags, 0o600)
         self._size = 0
+        try:
+            self._fd = os.open(self._path, flags, 0o600)
+        except OSError:
+            self._fd = -1
 
     def write(self, data: bytes) -> None:
         """Append; a full disk loses log lines, never the pod."""
+        if self._fd < 0:
+            return
         try:
             os.write(self._fd, data)
             self._size += len(data)
             if self._size >= LOG_BYTES:
-                os.close(self._fd)
+                self.close()
                 os.replace(self._path, self._path + ".1")
                 self._open()
         except OSError:
             pass
 
     def close(self) -> None:
-        os.close(self._fd)
+        # never twice: the number may be somebody else's by then
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class Terminal:
@@ -126,6 +137,7 @@ class Terminal:
         self._total = 0
         self._input = bytearray()
         self._blocked: Channel | None = None
+        self._patience_s: float | None = None  # with a blocked holder, once the program is gone
         self._behind: set[Channel] = set()
         self.modes = Modes()
         self.holder: Channel | None = None
@@ -194,7 +206,10 @@ class Terminal:
         """A holder that takes nothing must not keep the output from the others."""
         if self._blocked is not viewer:
             return
-        if viewer.queued < queued or not self.watchers:
+        if self._patience_s is not None:
+            self._patience_s -= STALL_S
+        over = self._patience_s is not None and self._patience_s <= 0
+        if viewer.queued < queued or not (self.watchers or over):
             self._loop.call_later(STALL_S, self._stalled, viewer, viewer.queued)
             return
         self._behind.add(viewer)
@@ -300,8 +315,13 @@ class Terminal:
 
     # -- end
 
-    def linger(self) -> None:
-        """The program is gone: take what is still on its way, then end."""
+    def linger(self, *, killed: bool = False) -> None:
+        """The program is gone: take what is still on its way, then end.
+
+        A holder that takes nothing is not waited for without an end, and hardly at all where the
+        program was ``killed``: a pod that was to be ended does not hang on a stopped client.
+        """
+        self._patience_s = STALL_S if killed else PATIENCE_S
         self._release()
         if self._blocked is None:
             self._readable()  # mostly all has come, and the end with it

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TEMPLATE_FD = 250
 SOCKET_FD = 251
 ADOPT_S = 5.0
+ASK_S = 10.0
 # ended pods without a name of the person's own are kept up to so many
 KEEP_UNNAMED = 100
 
@@ -64,6 +65,8 @@ class Fleet:
         self.pods: dict[str, Pod] = {}
         self._on_event = on_event
         self._channels: dict[str, Channel] = {}
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._asked = 0
         self._changed: dict[str, list[asyncio.Future[None]]] = {}
         self._loop = asyncio.get_running_loop()
         self._zygote: subprocess.Popen[bytes] | None = None
@@ -201,7 +204,11 @@ class Fleet:
         self._channels[name] = channel
 
     def _frame(self, channel: Channel, kind: int, payload: Any) -> None:
-        if kind == JSON and "ev" in payload:
+        if kind == JSON and "id" in payload:
+            answer = self._answers.pop(payload["id"], None)
+            if answer is not None and not answer.done():
+                answer.set_result(payload)
+        elif kind == JSON and "ev" in payload:
             try:
                 self._apply(channel.tag, payload)
             except (KeyError, TypeError, ValueError) as exc:
@@ -349,6 +356,28 @@ class Fleet:
         channel = self._channels.get(name)
         if channel is not None:
             channel.send({"op": op, **fields})
+
+    async def ask(self, name: str, op: str, **fields: Any) -> dict[str, Any]:
+        """Send a word to a live pod's monitor and wait for its answer; raises the error in it."""
+        pod = self.get(name)
+        channel = self._channels.get(name)
+        if pod.ended or channel is None:
+            raise UsageError("has ended", place=name)
+        self._asked += 1
+        ident = self._asked
+        answer = self._answers[ident] = self._loop.create_future()
+        channel.send({"op": op, "id": ident, **fields})
+        try:
+            async with asyncio.timeout(ASK_S):
+                message = await answer
+        except TimeoutError:
+            raise Disconnected("its monitor does not answer", place=name) from None
+        finally:
+            self._answers.pop(ident, None)
+        if "error" in message:
+            raise from_wire(message["error"])
+        found: dict[str, Any] = message["ok"]
+        return found
 
     def remove_soon(self, name: str) -> None:
         task = self._loop.create_task(self.remove(name))

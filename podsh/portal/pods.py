@@ -86,6 +86,8 @@ class Pod:
         if kind in ("attached", "detached"):
             self.attached = kind == "attached"
             return False
+        if kind in ("grant", "revoke"):
+            return False  # the monitor keeps the list
         following = TRANSITIONS[self.state].get(kind)
         if following is None:
             raise ValueError(f"event {kind} in state {self.state}")

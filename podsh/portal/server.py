@@ -267,6 +267,13 @@ class Portal:
             raise TimedOut("is still running", place=pod.name) from None
         return {"exit": pod.exit, "signal": pod.signal, "state": pod.state}
 
+    async def mount(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        fields = {key: message.get(key) for key in ("src", "dst", "write")}
+        return await self._fleet.ask(str(message["name"]), "mount", **fields)
+
+    async def revoke(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        return await self._fleet.ask(str(message["name"]), "revoke", path=str(message["path"]))
+
     async def shutdown(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         fleet = self._fleet
         live = [pod for pod in fleet.pods.values() if not pod.ended]
@@ -301,6 +308,9 @@ class Portal:
         request = self._fleet.request(pod)
         binds = [{"path": path, "write": False} for path in request.get("ro") or ()]
         binds += [{"path": path, "write": True} for path in request.get("rw") or ()]
+        if not pod.ended:
+            given = (await self._fleet.ask(pod.name, "snapshot"))["grants"]
+            binds += [{"path": row["src"], "write": row["write"]} for row in given]
         return {
             "home_mode": request.get("home_mode"),
             "extends": request.get("profiles") or [launch.DEFAULT_PROFILE],
@@ -331,6 +341,8 @@ _OPERATIONS: dict[str, Any] = {
     "kill": Portal.kill,
     "rm": Portal.rm,
     "wait": Portal.wait,
+    "mount": Portal.mount,
+    "revoke": Portal.revoke,
     "shutdown": Portal.shutdown,
     "profiles": Portal.profiles,
     "profile": Portal.profile,

@@ -1,0 +1,33 @@
+"""mount, revoke: what a live pod is given by hand, and taken from it again."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from podsh.commands.context import Context
+    from podsh.commands.syntax import Args
+
+
+def mount(args: Args, context: Context) -> int:
+    """Attach a host path in a live pod, read-only unless ``--write``."""
+    context.portal().call(
+        "mount",
+        name=args.text("pod"),
+        src=_absolute(args.text("src")),
+        dst=args.maybe("dst"),
+        write=args.flag("write"),
+    )
+    return 0
+
+
+def revoke(args: Args, context: Context) -> int:
+    """Detach the newest mount at a path."""
+    context.portal().call("revoke", name=args.text("pod"), path=_absolute(args.text("path")))
+    return 0
+
+
+def _absolute(path: str) -> str:
+    """As the shell would have it: ``~`` of the console and relative paths are the caller's."""
+    return os.path.join(os.getcwd(), os.path.expanduser(path))
