@@ -1,0 +1,290 @@
+"""Domains, and an index over many: one walk of a trie says which of them allow an access.
+
+A domain is a bit; a set of domains is an int. Each node of the trie has the masks of the domains
+that have an entry there, so a look-up costs by the depth of the path, not by the number of domains.
+Domains are only ever added: masks that others hold stay true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from podsh.errors import UsageError
+from podsh.policy.access import (
+    CONNECT,
+    DEV,
+    EXEC,
+    READ,
+    SUID,
+    WRITE,
+    Access,
+    Reach,
+    merged,
+    reach,
+    split,
+)
+from podsh.policy.patterns import Pattern, Patterns, covers, is_glob, touches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+BITS = (READ, WRITE, EXEC, SUID, DEV)
+_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A profile as policy sees it. Paths are absolute and normal; see ``[access]`` for the rest."""
+
+    name: str
+    accesses: tuple[Access, ...]
+    transition: Literal["auto", "ask"] | None = None
+    unlisted: Literal["ask", "deny"] | None = None
+    ask: tuple[Pattern, ...] = ()
+    deny: tuple[Pattern, ...] = ()
+    file: str = ""
+
+
+class _Node:
+    """One component of a path. Masks: ``own`` has an entry here, ``by_bit`` by permission of
+    ``BITS``, ``readonly`` is own without write, ``below`` has an entry here or below."""
+
+    __slots__ = ("below", "by_bit", "kids", "own", "readonly")
+
+    def __init__(self) -> None:
+        self.own = self.readonly = self.below = 0
+        self.by_bit = [0] * len(BITS)
+        self.kids: dict[str, _Node] = {}
+
+
+def _joined(mask: int, bit: int) -> int:
+    """``mask | bit``, but a lone bit stays one object: with 10,000 domains it is a large one."""
+    return mask | bit if mask else bit
+
+
+class Index:
+    """All domains that a pod may be in."""
+
+    __slots__ = (
+        "_ask",
+        "_chains",
+        "_deny",
+        "_meets",
+        "_numbers",
+        "_root",
+        "domains",
+        "loaded",
+        "strict",
+    )
+
+    def __init__(self, domains: Sequence[Domain] = ()) -> None:
+        self.domains: list[Domain] = []
+        self.loaded = 0  # which of them pods may move to by themselves
+        self.strict = {"transition": 0, "unlisted": 0}  # who says "ask", who says "deny"
+        self._numbers: dict[str, int] = {}
+        self._root = _Node()
+        self._chains: dict[str, tuple[_Node, ...]] = {}
+        self._ask = Patterns()
+        self._deny = Patterns()
+        self._meets: dict[int, Reach] = {}
+        for domain in domains:
+            self.add(domain)
+
+    def add(self, domain: Domain, loaded: bool = True) -> int:
+        """The domain's mask. loaded False: only for pods that are started with it.
+
+        Adding an equal one again changes nothing but that. Raises UsageError, nothing changed, for
+        another domain of a known name, and for what no path can be.
+        """
+        known = self._numbers.get(domain.name)
+        if known is not None and self.domains[known] != domain:
+            raise UsageError(f"two profiles are called {domain.name!a}", place=domain.file)
+        bit = 1 << (len(self.domains) if known is None else known)
+        if known is None:
+            self._enter(domain, bit)
+        if loaded:
+            self.loaded |= bit
+        return bit
+
+    def _enter(self, domain: Domain, bit: int) -> None:
+        for access in domain.accesses:
+            self._chain(access.path)
+            if access.perms & CONNECT:
+                raise UsageError("connecting is a person's to grant", place=str(access.where))
+        for patterns, given in ((self._ask, domain.ask), (self._deny, domain.deny)):
+            for pattern in given:
+                patterns.add(pattern.text, 0)
+        touched: set[_Node] = set()
+        for path, perms in merged(domain.accesses).items():
+            chain = self._chain(path)
+            touched.update(chain)
+            node = chain[-1]
+            node.own = _joined(node.own, bit)
+            if not perms & WRITE:
+                node.readonly = _joined(node.readonly, bit)
+            for at, perm in enumerate(BITS):
+                if perms & perm:
+                    node.by_bit[at] = _joined(node.by_bit[at], bit)
+        for node in touched:
+            node.below = _joined(node.below, bit)
+        for patterns, given in ((self._ask, domain.ask), (self._deny, domain.deny)):
+            for pattern in given:
+                patterns.add(pattern.text, bit)
+        self.strict["transition"] |= bit if domain.transition == "ask" else 0
+        self.strict["unlisted"] |= bit if domain.unlisted == "deny" else 0
+        self._numbers[domain.name] = len(self.domains)
+        self.domains.append(domain)
+        self._meets.clear()
+
+    def _chain(self, path: str) -> tuple[_Node, ...]:
+        """The nodes from the root to ``path``, made where they are not there yet."""
+        chain = self._chains.get(path)
+        if chain is None:
+            chain = (node := self._root,)
+            for part in split(path):
+                if (kid := node.kids.get(part)) is None:
+                    kid = node.kids[part] = _Node()
+                node = kid
+                chain += (node,)
+            self._chains[path] = chain
+        return chain
+
+    def members(self, mask: int) -> Iterator[Domain]:
+        """The domains of a mask, in the order in which they were added."""
+        while mask:
+            low = mask & -mask
+            yield self.domains[low.bit_length() - 1]
+            mask ^= low
+
+    def shown(self, parts: Sequence[str], write: bool) -> int:
+        """Whose accesses contain the path of these components: the one walk."""
+        node = self._root
+        found = node.by_bit[1] if write else node.own
+        for part in parts:
+            kid = node.kids.get(part)
+            if kid is None:
+                break
+            node = kid
+            if node.own:
+                if not write:
+                    found |= node.own
+                else:
+                    if found & node.readonly:
+                        found ^= found & node.readonly
+                    found |= node.by_bit[1]
+        return found
+
+    def denied(self, parts: Sequence[str]) -> int:
+        """Whose ``deny`` covers the path."""
+        return self._deny.hits(parts) if self._deny else 0
+
+    def rule(
+        self, domain: Domain, key: Literal["ask", "deny"], parts: Sequence[str]
+    ) -> Pattern | None:
+        """A pattern of ``domain`` that covers the path."""
+        patterns, given = (self._ask, domain.ask) if key == "ask" else (self._deny, domain.deny)
+        text = patterns.which(parts, 1 << self._numbers[domain.name])
+        return next((pattern for pattern in given if pattern.text == text), None)
+
+    def asking(self, parts: Sequence[str]) -> int:
+        """Whose ``ask`` covers the path."""
+        return self._ask.hits(parts) if self._ask else 0
+
+    def denying(self, mask: int) -> list[str]:
+        """The deny patterns of any domain of ``mask``: what is hidden while they are candidates."""
+        return [text for text, whose in self._deny.masks() if whose & mask]
+
+    def meet(self, mask: int) -> Reach:
+        """What all domains of ``mask`` show: their intersection, flags the stricter of each.
+
+        Denied paths are not taken out: they are hidden apart (``denying``).
+        """
+        if mask not in self._meets:
+            if len(self._meets) >= _KEPT:
+                self._meets.pop(next(iter(self._meets)))
+            self._meets[mask] = Reach(dict(self._met(mask)))
+        return self._meets[mask]
+
+    def _met(self, mask: int) -> Iterator[tuple[str, int]]:
+        ahead = [("", self._root, [0] * len(BITS))] if mask else []
+        while ahead:
+            path, node, masks = ahead.pop()
+            if own := node.own & mask:
+                masks = [
+                    old ^ (old & own) | (here & mask)
+                    for old, here in zip(masks, node.by_bit, strict=True)
+                ]
+                if masks[0] == mask:
+                    pairs = zip(BITS, masks, strict=True)
+                    yield path or "/", sum(bit for bit, whose in pairs if whose == mask)
+            # below a kid all of these must have entries, or nothing there is everybody's
+            missing = mask ^ masks[0]
+            for name, kid in node.kids.items():
+                if kid.below & mask and kid.below & missing == missing:
+                    ahead.append((f"{path}/{name}", kid, masks))
+
+    def covering(self, domain: Domain) -> int:
+        """The loaded domains that show all that ``domain`` shows, in no stricter a way, and hide
+        nothing of it that it does not hide itself."""
+        mine = reach(domain.accesses)
+        found = self.loaded
+        for path, perms in mine.pieces.items():
+            found &= self._no_stricter(split(path), perms)
+        for path in mine.pieces:
+            found &= ~self._stricter_below(path, mine, found)
+        return found & ~self.hiders(mine.pieces, domain.deny, found)
+
+    def hiders(self, paths: Iterable[str], known: Iterable[Pattern], mask: int) -> int:
+        """Who of ``mask`` denies something at, below or above ``paths`` that ``known`` does not."""
+        hidden = {pattern.text for pattern in known}
+        paths = tuple(paths)
+        found = 0
+        for text, whose in self._deny.masks():
+            if not whose & mask or text in hidden:
+                continue
+            if not is_glob(text) and any(covers(pattern, text) for pattern in hidden):
+                continue
+            if any(touches(text, path) for path in paths):
+                found |= whose & mask
+        return found
+
+    def _no_stricter(self, parts: Sequence[str], perms: int) -> int:
+        """Who gives at least these permissions at the path."""
+        node = self._root
+        masks = node.by_bit
+        for part in parts:
+            if (kid := node.kids.get(part)) is None:
+                break
+            node = kid
+            if node.own:
+                masks = [
+                    old & ~node.own | here for old, here in zip(masks, node.by_bit, strict=True)
+                ]
+        found = -1
+        for bit, whose in zip(BITS, masks, strict=True):
+            if perms & bit:
+                found &= whose
+        return found
+
+    def _stricter_below(self, top: str, mine: Reach, mask: int) -> int:
+        """Who of ``mask`` has, below ``top``, an entry that gives less than ``mine`` there."""
+        node = self._root
+        for part in split(top):
+            if (kid := node.kids.get(part)) is None:
+                return 0
+            node = kid
+        perms = mine.pieces[top]
+        found = 0
+        ahead = [(top.rstrip("/"), node)]
+        while ahead:
+            path, node = ahead.pop()
+            for bit, whose in zip(BITS, node.by_bit, strict=True):
+                if perms & bit:
+                    found |= node.own & ~whose & mask
+            ahead += [
+                (below, kid)
+                for name, kid in node.kids.items()
+                if kid.below & mask and (below := f"{path}/{name}") not in mine.pieces
+            ]
+        return found
