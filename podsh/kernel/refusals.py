@@ -4,8 +4,8 @@ A call that no rule matches is allowed if it is known (syscalls.py), else ENOSYS
 refusal: EPERM where a program should hear that it may not, ENOSYS (or the errno of a kernel
 built without the feature) where it should find another way by itself.
 
-Arguments are compared under a mask, never as 64-bit numbers: the kernel takes an ``int`` from
-the low 32 bits and ignores what a caller leaves above them. Rules of one call with different
+Arguments are compared under a mask, not as 64-bit numbers: the kernel takes an ``int`` from the
+low 32 bits and ignores what a caller leaves above them. Rules of one call with different
 actions must not overlap: libseccomp keeps whichever it likes.
 """
 
@@ -16,6 +16,7 @@ import termios
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.kernel import uapi
+from podsh.kernel.pathcalls import O_CREAT, O_TMPFILE_BIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,12 +32,22 @@ class Compare(NamedTuple):
     value: int
 
 
+class Differs(NamedTuple):
+    """``arguments[argument] != value``, all 64 bits of it."""
+
+    argument: int
+    value: int
+
+
+Test = Compare | Differs
+
+
 class Rule(NamedTuple):
     """``action`` (SECCOMP_RET_*) for ``call`` where every test holds."""
 
     call: str
     action: int
-    tests: tuple[Compare, ...] = ()
+    tests: tuple[Test, ...] = ()
 
 
 INT = 0xFFFFFFFF
@@ -80,10 +91,9 @@ NETLINK_ROUTE, NETLINK_KOBJECT_UEVENT = 0, 15  # <linux/netlink.h>
 IPPROTO_MPTCP = 262  # <linux/in.h>
 
 SETID_BITS = (0o4000, 0o2000)
-O_CREAT = 0o100  # both architectures: <asm-generic/fcntl.h>
-O_TMPFILE_BIT = 0o20000000  # __O_TMPFILE: without O_DIRECTORY
+MAKINGS = (O_CREAT, O_TMPFILE_BIT)  # flags of open(2) that make a file
 # call -> index of its mode
-_MODES = {
+MODES = {
     "chmod": 1,
     "fchmod": 1,
     "fchmodat": 2,
@@ -95,7 +105,7 @@ _MODES = {
     "mkdirat": 2,
 }
 # call -> index of its flags; the mode follows, and counts only where a file may be made
-_OPENS = {"open": 1, "openat": 2}
+OPENS = {"open": 1, "openat": 2}
 
 
 def refuse(code: int) -> int:
@@ -150,10 +160,10 @@ def _sockets() -> Iterator[Rule]:
 
 def _setid() -> Iterator[Rule]:
     """No mode with S_ISUID or S_ISGID, wherever a call takes one."""
-    for call, index in _MODES.items():
+    for call, index in MODES.items():
         yield from _flags(call, index, SETID_BITS)
-    for call, index in _OPENS.items():
-        for making in (O_CREAT, O_TMPFILE_BIT):
+    for call, index in OPENS.items():
+        for making in MAKINGS:
             for bit in SETID_BITS:
                 tests = (Compare(index, making, making), Compare(index + 1, bit, bit))
                 yield Rule(call, refuse(errno.EPERM), tests)

@@ -1,4 +1,4 @@
-"""The system-call filter: refusals.py compiled by libseccomp into a program, and its cache.
+"""The system-call filter: refusals.py and requests.py compiled by libseccomp, and its cache.
 
 A program is an array of ``struct sock_filter`` (<linux/filter.h>: u16 code, u8 jt, u8 jf, u32 k).
 It is compiled by a process of its own, once for each kind of filter, and then read from the cache.
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from podsh.errors import KernelLacks, PodshError, from_wire
 from podsh.kernel import helper, syscalls
 from podsh.kernel.fds import OwnedFd
-from podsh.kernel.refusals import refusals, refuse
+from podsh.kernel.refusals import Compare, refusals, refuse
+from podsh.kernel.requests import requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,13 +55,15 @@ class FilterSpec(NamedTuple):
     """What a pod's filter is to be, beyond the fixed refusals.
 
     ``refuse_setid``: no mode with a set-id bit. ``ptrace``, ``nesting``: allow these.
-    ``new_filters``: programs may add filters of their own.
+    ``new_filters``: programs may add filters of their own. ``notify``: calls with a path are sent
+    to a listener, but for those with the shim's cookie.
     """
 
     refuse_setid: bool = False
     ptrace: bool = False
     nesting: bool = False
     new_filters: bool = True
+    notify: bool = False
 
 
 # ---------------------------------------------------------------- the cache
@@ -105,8 +108,12 @@ def libseccomp_version() -> tuple[int, int, int] | None:
 def _key(spec: FilterSpec) -> str:
     """Names everything that the program depends on: its rules, the known calls, the compiler."""
     known = sorted(syscalls.NAMES.get(syscalls.native(), {}).values())
-    parts = (VERSION, libseccomp_version(), syscalls.native(), known, refusals(spec))
+    parts = (VERSION, libseccomp_version(), syscalls.native(), known, _rules(spec))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _rules(spec: FilterSpec) -> list[Rule]:
+    return refusals(spec) + requests(spec)
 
 
 def _read(path: str) -> bytes | None:
@@ -190,7 +197,7 @@ def build(spec: FilterSpec, arch: str | None = None) -> bytes:
             hint="podsh runs on x86_64 and aarch64",
         )
     numbers = syscalls.NAMES[arch]
-    rules = [rule for rule in refusals(spec) if rule.call in numbers]
+    rules = [rule for rule in _rules(spec) if rule.call in numbers]
     known = set(numbers.values())
     if arch != syscalls.native():
         known -= _untranslatable(arch)
@@ -236,6 +243,8 @@ def _compile(rules: Iterable[Rule], arch: str) -> bytes:
             )
             tests = [
                 pyseccomp.Arg(test.argument, pyseccomp.MASKED_EQ, test.mask, test.value)
+                if isinstance(test, Compare)
+                else pyseccomp.Arg(test.argument, pyseccomp.NE, test.value)
                 for test in rule.tests
             ]
             program.add_rule_exactly(rule.action, call, *tests)

@@ -9,6 +9,7 @@ AT_RECURSIVE = 0x8000
 # <linux/fcntl.h>
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
+AT_SYMLINK_FOLLOW = 0x400
 AT_EMPTY_PATH = 0x1000
 
 # <linux/mount.h>, man 2 move_mount
