@@ -86,6 +86,7 @@ class Builder:
         self.links: dict[str, str] = {}  # links of the host that the pod mirrors
         self.bounds: list[Bound] = []
         self.at: dict[str, Bound] = {}  # by destination
+        self._names = Names()
         self._held: list[int] = []
         self._records: list[Any] = []
         self._mounts: list[int] = []
@@ -161,7 +162,7 @@ class Builder:
     def _find(self, op: p.Bind) -> None:
         if op.own:
             os.makedirs(op.src, mode=0o700, exist_ok=True)
-        found = find(op.src)
+        found = find(op.src, self._names if op.optional else None)
         if found is None:
             if op.optional:
                 return
@@ -300,7 +301,7 @@ class Builder:
         taken = {bound.dst for bound in self.bounds}
         foreign = [bound for bound in self.bounds if not bound.op.own]
         hides = [op for op in self.ops if isinstance(op, p.Hide)]
-        for path, is_dir, where in hidden_paths(hides):
+        for path, is_dir, where in hidden_paths(hides, self._names):
             inside = path + "/"
             for bound in foreign:
                 if path == bound.src or bound.src.startswith(inside):
@@ -334,13 +335,12 @@ class Builder:
             self._add(encode.mask(dst, masks[dst]))
 
 
-def hidden_paths(hides: Iterable[p.Hide]) -> list[tuple[str, bool, str]]:
+def hidden_paths(hides: Iterable[p.Hide], names: Names) -> list[tuple[str, bool, str]]:
     """What the patterns name on this host now: (path without links, is a directory, rule)."""
     found: list[tuple[str, bool, str]] = []
-    names = Names()
     for pattern, where in (rule for hide in hides for rule in hide.rules):
         for name in expand(pattern, names):
-            there = find(name) if names.may_have(name) else None
+            there = find(name, names)
             if there is not None:
                 is_dir = stat.S_ISDIR(os.fstat(there.fd).st_mode)
                 os.close(there.fd)

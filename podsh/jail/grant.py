@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, LaunchFailed, UsageError
 from podsh.jail.build import clone, hidden_paths
-from podsh.jail.resolve import below, find
+from podsh.jail.resolve import Names, below, find
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
@@ -66,7 +66,7 @@ def assemble(src: str, dst: str | None, write: bool, hides: Iterable[Hide]) -> G
     try:
         is_dir = _check(found.fd, found.path)
         inside = []
-        for path, is_hidden_dir, where in hidden_paths(hides):
+        for path, is_hidden_dir, where in hidden_paths(hides, Names()):
             if found.path == path or below(found.path, path):
                 raise UsageError(f"is hidden from every pod ({where})", place=found.path)
             if below(path, found.path):

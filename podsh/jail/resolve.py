@@ -25,13 +25,15 @@ class Found(NamedTuple):
     links: tuple[tuple[str, str], ...]
 
 
-def find(path: str) -> Found | None:
+def find(path: str, names: Names | None = None) -> Found | None:
     """The object at an absolute host path, or None where there is none.
+
+    names: what is known of directories already; of many paths most are ruled out by it.
 
     Raises LaunchFailed for what cannot be walked (permission, loop of links).
     """
-    if not os.path.lexists(path):
-        return None  # most optional and hidden paths: the cheapest question first
+    if not (os.path.lexists(path) if names is None else names.may_have(path)):
+        return None
     links: list[tuple[str, str]] = []
     for _ in range(_MAX_LINKS):
         try:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # a foreground client that never comes for its pod
 START_S = 10.0
+SETTLE_S = 0.01
 
 
 def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]) -> None:
@@ -139,27 +140,40 @@ async def _live(
         _write_meta(message)
         _report(portal, message, exc)
         return
+    loop = asyncio.get_running_loop()
     server: Server
+    settled = False
+
+    def settle() -> None:
+        """What can wait until nobody waits: most programs of a moment end before it."""
+        nonlocal settled
+        if settled:
+            return
+        settled = True
+        taken()
+        gc.enable()
+        if not (message["rm"] and pod.done.is_set()):
+            _write_meta(message)
 
     def notify(event: dict[str, Any]) -> None:
         if event["ev"] in ("exit", "failed"):
             server.close()  # before the name may be another pod's
+            if not message["rm"]:
+                settle()
         server.notify(event)
 
     pod = Pod(jail, notify)
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
-    taken()
     server = Server(pod, _listen(message["socket"]), message["socket"])
     server.adopt(portal)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
     server.notify({"ev": "ready", **server.snapshot()})
-    _write_meta(message)
-    gc.enable()
+    loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
+    loop.call_later(SETTLE_S, settle)
     if not message["detach"]:
         loop.call_later(START_S, pod.end)
     await pod.done.wait()
+    settle()
     server.close()
     await asyncio.gather(*(client.flush(FLUSH_S) for client in server.clients))
     pod.close()
@@ -193,12 +207,11 @@ def _write_meta(message: dict[str, Any]) -> None:
 
 
 def _listen(path: str) -> socket.socket:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    listener.bind(path)
-    os.chmod(path, 0o600)
+    try:
+        listener.bind(path)  # its directory is the caller's alone, and the umask is the portal's
+    except OSError:
+        os.unlink(path)  # of a monitor that was killed
+        listener.bind(path)
     listener.listen(64)
     return listener

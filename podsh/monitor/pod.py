@@ -356,7 +356,7 @@ def write_json(path: str, fields: dict[str, Any]) -> None:
     temporary = path + ".new"
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(fields, file)
+            file.write(json.dumps(fields))
         os.replace(temporary, path)
     except OSError:
         pass
