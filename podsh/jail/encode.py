@@ -147,17 +147,20 @@ def program(
     keep_caps: int = 0,
     no_new_privs: bool = True,
     filter: bytes = b"",
+    listen: bool = False,
 ) -> bytes:
     """A program as init starts it.
 
     env: ``K=V``. cwd: the first that works is taken; with ``cwd_must`` one has to. rlimits:
     (RLIMIT_* number, soft, hard), -1 for no limit. stdio: as given to ``send_run``. filter: struct
-    sock_filter[] of linux/filter.h.
+    sock_filter[] of linux/filter.h. listen: the filter notifies; LISTENER comes before the exec.
     """
     flags = 0
     for number, fd in enumerate(stdio):
         if fd is not None:
             flags |= (1 if fd >= 0 else 8) << number
+    if listen:
+        flags |= 64
     limits = b"".join(
         TRIPLE.pack(number, soft % 2**64, hard % 2**64) for number, soft, hard in rlimits
     )

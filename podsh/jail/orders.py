@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # orders
 LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH, PREPARE = range(1, 10)
 # what init answers
-ACK, FAILED, READY, STARTED, EXITED = range(64, 69)
+ACK, FAILED, READY, STARTED, EXITED, LISTENER = range(64, 70)
 
 NO_OP = 2**64 - 1
 # SCM_MAX_FD is 253 (linux/net/scm.h)
@@ -45,13 +45,14 @@ class Message(NamedTuple):
     kind: int
     id: int
     fds: tuple[int, ...] = ()
-    pid: int = 0  # of the sender, or of the program that STARTED, as seen from here
+    pid: int = 0  # of the sender; STARTED, LISTENER: of the program; as seen from here
     errno: int = 0
     step: str = ""
     path: str = ""
     op_index: int = NO_OP
     status: int = 0  # EXITED: raw wait status
     others: bool = False  # EXITED: other processes live in the pod
+    killable: bool = True  # LISTENER: held calls wait undisturbed by signals (Linux 5.19)
 
 
 def decode(data: bytes, fds: tuple[int, ...] = (), pid: int = 0) -> Message:
@@ -66,6 +67,9 @@ def decode(data: bytes, fds: tuple[int, ...] = (), pid: int = 0) -> Message:
     if kind == EXITED:
         status, others = PAIR.unpack_from(data, 8)
         return Message(kind, ident, fds, pid, status=status, others=bool(others))
+    if kind == LISTENER:
+        (killable,) = U64.unpack_from(data, 8)
+        return Message(kind, ident, fds, pid, killable=bool(killable))
     if kind == ACK and len(data) == 16:
         # the launcher's: the process that it made
         (pid,) = U64.unpack_from(data, 8)
@@ -289,10 +293,13 @@ class Init:
     def send_run(self, ident: int, program_bytes: bytes, stdio: Stdio) -> None:
         """Start a program: STARTED (its terminal's master) or FAILED, later EXITED.
 
+        One encoded with ``listen`` sends LISTENER first, the filter's listener; its exec and all
+        that follows waits until the calls that come there are answered.
+
         The master is to be kept until EXITED: closing it hangs up, and a program that has closed
         its own side (reading then gives EIO) may still be about to exit.
         stdio: descriptors for 0-2, which stay the caller's; None: the program's terminal; -1: the
-        pod's /dev/null. The same as given to ``encode_program``.
+        pod's /dev/null. The same as given to ``encode.program``.
         """
         program_fd = memfd(program_bytes)
         try:

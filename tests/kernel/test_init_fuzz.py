@@ -108,7 +108,8 @@ def inputs_of(seed: int, count: int) -> list[tuple[bytes, bytes]]:
 
 def test_whole_inputs_are_accepted(binary: str, tmp_path: Path) -> None:
     plans = [encode.plan([RECORDS[0], record]) for record in RECORDS[1:]]
-    given = [*WHOLE.items(), *((b"p", plan) for plan in plans)]
+    listening = encode.program(argv=["x"], env=[], cwd=[], filter=bytes(8), listen=True)
+    given = [*WHOLE.items(), *((b"p", plan) for plan in plans), (b"r", listening)]
     assert check(binary, tmp_path, given) == "1" * len(given)
 
 
@@ -140,6 +141,7 @@ def test_what_makes_no_sense_is_refused(binary: str, tmp_path: Path) -> None:
         encode.program(argv=["x"], env=[], cwd=[], umask=0o1000),
         encode.program(argv=["x"], env=[], cwd=[], rows=65536),
         encode.program(argv=["x"], env=[], cwd=[], filter=b"1234"),
+        encode.program(argv=["x"], env=[], cwd=[], listen=True),
         encode.program(argv=["x"], env=[], cwd=[], rlimits=[(1, 1, 1)] * 65),
     ]
     given = [(b"p", encode.plan(plan)) for plan in plans]

@@ -99,6 +99,11 @@ def test_decode() -> None:
     assert orders.decode(struct.pack("<II", orders.STARTED, 1), (7,), 8)[:4] == (
         orders.STARTED, 1, (7,), 8,
     )  # fmt: skip
+    for killable in (False, True):
+        listener = struct.pack("<IIQ", orders.LISTENER, 1, killable)
+        assert orders.decode(listener, (7,), 8) == orders.Message(
+            orders.LISTENER, 1, (7,), 8, killable=killable
+        )
     # the launcher's: the pid that it made, not its own
     assert orders.decode(struct.pack("<IIQ", orders.ACK, 1, 77), pid=5).pid == 77
 

@@ -15,11 +15,19 @@
 
 #include "kernel.h"
 #include "util.h"
+#include "wire.h"
+
+#ifndef SECCOMP_FILTER_FLAG_NEW_LISTENER
+#define SECCOMP_FILTER_FLAG_NEW_LISTENER (1u << 3) /* Linux 5.0 */
+#endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1u << 5) /* Linux 5.19 */
+#endif
 
 #define STATUS_FD 3
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
-/* Session, controlling terminal, descriptors 0-2, nothing above but the status pipe (at 3). */
+/* Session, controlling terminal, descriptors 0-2, nothing above but the status socket (at 3). */
 static int take_terminal(const struct program *program, const int stdio[3], int master,
                          int status)
 {
@@ -115,7 +123,29 @@ static int enter_directory(const struct program *program)
 	return 0;
 }
 
-static int load_filter(const struct program *program)
+/* Loads it and sends its listener away. The exec that follows is held until somebody answers. */
+static int load_notifying(const struct sock_fprog *filter, uint32_t id, int status)
+{
+	unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, filter);
+	if (fd < 0 && errno == EINVAL) {
+		/* before Linux 5.19; the monitor is told, and then holds no call */
+		flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, filter);
+	}
+	if (fd < 0)
+		return fail("seccomp", "listener");
+	/* no program has its own, not even by accident */
+	OWNED_FD listener = (int)fd;
+	struct reply_buffer reply;
+	put_header(&reply, LISTENER, id);
+	put_u64(&reply, flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV ? 1 : 0);
+	if (try_reply(status, &reply, listener, 0) < 0)
+		return fail("sendmsg", "listener");
+	return 0;
+}
+
+static int load_filter(const struct program *program, uint32_t id, int status)
 {
 	if (!program->filter_length)
 		return 0;
@@ -123,6 +153,8 @@ static int load_filter(const struct program *program)
 		.len = program->filter_length,
 		.filter = program->filter,
 	};
+	if (program->flags & LISTEN)
+		return load_notifying(&filter, id, status);
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0)
 		return fail("seccomp", NULL);
 	return 0;
@@ -167,7 +199,7 @@ static int execute(const struct program *program)
 	}
 }
 
-static int become(const struct program *program, const int stdio[3], int master, int *status)
+static int become(uint32_t id, const struct program *program, const int stdio[3], int master, int *status)
 {
 	sigset_t none;
 	if (take_terminal(program, stdio, master, *status) < 0)
@@ -187,7 +219,7 @@ static int become(const struct program *program, const int stdio[3], int master,
 	 * before the filter is in place. The exec makes it dumpable. */
 	if (enter_directory(program) < 0)
 		return -1;
-	if (load_filter(program) < 0)
+	if (load_filter(program, id, *status) < 0)
 		return -1;
 	return execute(program);
 }
@@ -197,10 +229,7 @@ void program_become(uint32_t id, const struct program *program, const int stdio[
 {
 	struct reply_buffer reply;
 	fail_clear();
-	become(program, stdio, master, &status);
-	/* one write of at most PIPE_BUF is whole */
-	failure.path[PATH_LIMIT / 2] = '\0';
+	become(id, program, stdio, master, &status);
 	put_failure(&reply, id);
-	ssize_t written = write(status, reply.bytes, reply.used);
-	_exit(written < 0 ? 125 : 126);
+	_exit(try_reply(status, &reply, -1, 0) < 0 ? 125 : 126);
 }

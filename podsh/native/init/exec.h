@@ -4,8 +4,9 @@
 
 #include "plan.h"
 
-/* In the child: session, terminal, limits, credentials, filter, exec. What fails is written to
- * status as the message FAILED. stdio: -1 for the terminal. */
+/* In the child: session, terminal, limits, credentials, filter, exec. Before the exec the
+ * filter's listener is sent to status as LISTENER, if asked for; what fails, as FAILED. stdio: -1
+ * for the terminal. */
 _Noreturn void program_become(uint32_t id, const struct program *program, const int stdio[3],
                               int master, int status);
 

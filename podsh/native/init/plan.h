@@ -60,6 +60,7 @@ enum program_flags {
 	NULL_STDIN = 8, /* the pod's own /dev/null */
 	NULL_STDOUT = 16,
 	NULL_STDERR = 32,
+	LISTEN = 64, /* the filter notifies: its listener goes to the monitor */
 };
 
 struct program {

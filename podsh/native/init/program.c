@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "exec.h"
 #include "kernel.h"
@@ -79,11 +80,11 @@ int program_start(struct programs *programs, const struct tree *tree, struct mes
 	OWNED_FD master = open_terminal(tree, &program);
 	if (master < 0)
 		return -1;
-	int pipe_fds[2];
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return fail("pipe2", NULL);
-	OWNED_FD status = pipe_fds[0];
-	OWNED_FD status_write = pipe_fds[1];
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail("socketpair", NULL);
+	OWNED_FD status = pair[0];
+	OWNED_FD status_write = pair[1];
 	pid_t pid = fork();
 	if (pid < 0)
 		return fail("fork", NULL);
@@ -103,15 +104,22 @@ int program_start(struct programs *programs, const struct tree *tree, struct mes
 void program_settle(struct running *program, int control)
 {
 	struct reply_buffer reply;
-	ssize_t got;
-	do
-		got = read(program->status, reply.bytes, sizeof reply.bytes);
-	while (got < 0 && errno == EINTR);
-	if (got > 0) {
-		/* FAILED, written by the child as it is to be sent; forgotten when it is reaped */
-		reply.used = (size_t)got;
+	struct message said;
+	if (receive(program->status, &said)) {
+		/* written by the child as it is to be sent */
+		reply.used = (size_t)(said.payload.end - said.bytes);
+		if (reply.used > sizeof reply.bytes)
+			die_malformed("status");
+		if (said.fds_lost)
+			return; /* nobody listens, which the exec gets as ENOSYS */
+		memcpy(reply.bytes, said.bytes, reply.used);
+		if (said.kind == LISTENER) {
+			OWNED_FD listener = message_fd(&said, 0);
+			send_reply(control, &reply, listener, program->pid);
+			return;
+		}
 		send_reply(control, &reply, -1, 0);
-		program->failed = true;
+		program->failed = true; /* forgotten when it is reaped */
 	} else {
 		put_header(&reply, STARTED, program->id);
 		send_reply(control, &reply, program->master, program->pid);
@@ -141,7 +149,7 @@ void programs_report(struct programs *programs, int control, bool others)
 			programs->list[kept++] = *program;
 			continue;
 		}
-		if (program->status >= 0)
+		while (program->status >= 0)
 			program_settle(program, control);
 		if (program->failed)
 			continue;

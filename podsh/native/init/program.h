@@ -12,7 +12,7 @@
 struct running {
 	uint32_t id;
 	pid_t pid;
-	int status; /* read end of the pipe that closes at exec, or -1: started */
+	int status; /* our end of the socket that closes at exec, or -1: started */
 	int master; /* the terminal's, until it is sent */
 	bool failed; /* it never became the program, and FAILED was sent */
 	bool gone;
@@ -27,7 +27,8 @@ struct programs {
 
 /* The order RUN: forks. -1 after fail(). */
 int program_start(struct programs *programs, const struct tree *tree, struct message *order);
-/* A program's status pipe is readable: STARTED or FAILED goes to the monitor. */
+/* A program's status socket is readable: LISTENER, STARTED or FAILED goes to the monitor; but for
+ * the first it has started or failed, and status is -1. */
 void program_settle(struct running *program, int control);
 /* A child was reaped. */
 void program_gone(struct programs *programs, pid_t pid, int wait_status);

@@ -202,7 +202,7 @@ void put_failure(struct reply_buffer *to, uint32_t id)
 	put_u64(to, failure.op);
 }
 
-void send_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)
+int try_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
@@ -236,13 +236,21 @@ void send_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid
 	}
 	header.msg_controllen = used;
 	for (int tries = 0; sendmsg(control, &header, MSG_NOSIGNAL) < 0; tries++) {
-		if (errno == EPIPE || errno == ECONNRESET)
-			_exit(0); /* nobody is there: the pod ends with its monitor */
 		/* too many descriptors of this user's are in flight just now */
 		if (errno != EINTR && (errno != ETOOMANYREFS || tries == SEND_TRIES))
-			die_of("sendmsg");
+			return -1;
 		usleep(1000);
 	}
+	return 0;
+}
+
+void send_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)
+{
+	if (try_reply(control, reply, fd, pid) == 0)
+		return;
+	if (errno == EPIPE || errno == ECONNRESET)
+		_exit(0); /* nobody is there: the pod ends with its monitor */
+	die_of("sendmsg");
 }
 
 void send_ack(int control, uint32_t id)

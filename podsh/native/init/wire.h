@@ -31,6 +31,7 @@ enum reply {
 	READY,
 	STARTED,
 	EXITED,
+	LISTENER,
 };
 
 /* Reading: every take_* of a cursor that has gone bad gives 0, "" or NULL. */
@@ -76,7 +77,9 @@ void put_u64(struct reply_buffer *to, uint64_t value);
 void put_str(struct reply_buffer *to, const char *text);
 /* FAILED with what `failure` holds. */
 void put_failure(struct reply_buffer *to, uint32_t id);
-/* fd < 0: none. pid: named as the sender, or 0 for the caller itself. Exits if nobody is there. */
+/* fd < 0: none. pid: named as the sender, or 0 for the caller itself. -1, errno: not sent. */
+int try_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid);
+/* The same; exits if nobody is there, dies of what else is wrong. */
 void send_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid);
 void send_ack(int control, uint32_t id);
 void send_failure(int control, uint32_t id);

@@ -6,10 +6,11 @@ import os
 import sys
 import traceback
 
-from tests.kernel.init import scenes_build, scenes_run
+from tests.kernel.init import scenes_build, scenes_listen, scenes_run
 from tests.kernel.init.pod import children_of
 
-SCENES = {scene.__name__: scene for scene in [*scenes_build.SCENES, *scenes_run.SCENES]}
+ALL = [*scenes_build.SCENES, *scenes_run.SCENES, *scenes_listen.SCENES]
+SCENES = {scene.__name__: scene for scene in ALL}
 
 
 def main(names: list[str]) -> int:
