@@ -73,6 +73,7 @@ class Index:
         "_meets",
         "_numbers",
         "_root",
+        "_rules",
         "domains",
         "loaded",
         "strict",
@@ -88,6 +89,7 @@ class Index:
         self._ask = Patterns()
         self._deny = Patterns()
         self._meets: dict[int, Reach] = {}
+        self._rules: dict[tuple[int, str, str], Pattern | None] = {}
         for domain in domains:
             self.add(domain)
 
@@ -135,7 +137,6 @@ class Index:
         self.strict["unlisted"] |= bit if domain.unlisted == "deny" else 0
         self._numbers[domain.name] = len(self.domains)
         self.domains.append(domain)
-        self._meets.clear()
 
     def _chain(self, path: str) -> tuple[_Node, ...]:
         """The nodes from the root to ``path``, made where they are not there yet."""
@@ -184,8 +185,12 @@ class Index:
     ) -> Pattern | None:
         """A pattern of ``domain`` that covers the path."""
         patterns, given = (self._ask, domain.ask) if key == "ask" else (self._deny, domain.deny)
-        text = patterns.which(parts, 1 << self._numbers[domain.name])
-        return next((pattern for pattern in given if pattern.text == text), None)
+        number = self._numbers[domain.name]
+        text = patterns.which(parts, 1 << number)
+        if (number, key, text) not in self._rules:
+            found = next((pattern for pattern in given if pattern.text == text), None)
+            self._rules[number, key, text] = found
+        return self._rules[number, key, text]
 
     def asking(self, parts: Sequence[str]) -> int:
         """Whose ``ask`` covers the path."""

@@ -236,8 +236,17 @@ def test_other_candidates_rules_do_not_count_while_it_is_its_own_profile() -> No
     assert step(state, Request("/x/y/z")) == (state, ALLOWED)
 
 
+def test_what_its_own_profile_says_holds_after_a_move() -> None:
+    own = Domain("own", (ro("/bin"),), transition="auto", unlisted="deny", ask=(Pattern("/q"),))
+    state = start_as(Index([Domain("wide", (ro("/bin"), ro("/o")))]), own)
+    state, _ = step(state, Request("/o"))
+    assert state.name == "wide"
+    assert step(state, Request("/x"))[1].verdict == "deny"
+    assert step(state, Request("/q"))[1].verdict == "ask"
+
+
 def test_only_supersets_are_ahead() -> None:
-    own = Domain("own", (rw("/a"), ro("/b")), deny=(Pattern("/b/x"),))
+    own = Domain("own", (rw("/a"), ro("/b")), deny=(Pattern("/b/x"), Pattern("/b/?")))
     index = Index(
         [
             Domain("same", (rw("/a"), ro("/b"))),
@@ -246,10 +255,17 @@ def test_only_supersets_are_ahead() -> None:
             Domain("hole", (rw("/"), ro("/a/deep/below"))),
             Domain("noexec", (Access.of("/", True, exec=False),)),
             Domain("hides", (rw("/"),), deny=(Pattern("/a/*"),)),
+            Domain("hides more than one letter", (rw("/"),), deny=(Pattern("/b/*"),)),
             Domain("hides what is hidden", (rw("/"),), deny=(Pattern("/b/x/y"), Pattern("/c"))),
         ]
     )
+    index.add(Domain("not loaded", (rw("/"),)), loaded=False)
     assert start_as(index, own).names == ("same", "wider", "hides what is hidden", "own")
+
+
+def test_a_read_only_entry_between_is_no_superset() -> None:
+    index = Index([Domain("between", (rw("/"), ro("/a"))), Domain("again", (ro("/a"), rw("/a/b")))])
+    assert start_as(index, Domain("own", (rw("/a/b/c"),))).names == ("again", "own")
 
 
 def test_grants_stand_apart_and_are_taken_back() -> None:
