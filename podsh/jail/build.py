@@ -27,7 +27,7 @@ from podsh.kernel.uapi import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -35,15 +35,19 @@ _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 class Bound:
     """A bind that will be attached: its held source, where it goes, its mount attributes."""
 
-    __slots__ = ("attrs", "dst", "fd", "index", "is_dir", "op", "src")
+    __slots__ = ("attrs", "dst", "fd", "index", "is_dir", "of_kernel", "op", "src")
 
-    def __init__(self, op: p.Bind, found: Found, dst: str, is_dir: bool) -> None:
+    def __init__(
+        self, op: p.Bind, found: Found, dst: str, is_dir: bool, of_kernel: bool = False
+    ) -> None:
         self.op = op
         self.fd = found.fd
         self.src = found.path
         self.dst = dst
         self.is_dir = is_dir
-        self.attrs = attributes(op)
+        self.of_kernel = of_kernel
+        # by the object, not by its name: a link or a second mount may lead there
+        self.attrs = attributes(op) | (MOUNT_ATTR_RDONLY if of_kernel else 0)
 
 
 def attributes(op: p.Bind) -> int:
@@ -87,6 +91,7 @@ class Builder:
         self.bounds: list[Bound] = []
         self.at: dict[str, Bound] = {}  # by destination
         self._names = Names()
+        self._kernel: list[tuple[str, str, int]] | None = None
         self._held: list[int] = []
         self._records: list[Any] = []
         self._mounts: list[int] = []
@@ -178,14 +183,22 @@ class Builder:
                 place=op.where,
                 hint="a profile of a project shows that project's files only",
             )
-        if found.path == "/" or found.path.split("/", 2)[1] == "proc":
+        status = os.fstat(found.fd)
+        fstype = next((kind for _, kind, dev in self._of_kernel() if dev == status.st_dev), "")
+        if found.path == "/" or found.path.split("/", 2)[1] == "proc" or fstype == "proc":
             what = "a /proc" if found.path != "/" else "a root"
             raise LaunchFailed(
                 f"{op.src} cannot be bound: the pod has {what} of its own",
                 place=op.where,
                 hint="take it out of the profile",
             )
-        is_dir = stat.S_ISDIR(os.fstat(found.fd).st_mode)
+        if fstype == "nsfs":
+            raise LaunchFailed(
+                f"{op.src} cannot be bound: it is a namespace",
+                place=op.where,
+                hint="take it out of the profile",
+            )
+        is_dir = stat.S_ISDIR(status.st_mode)
         if op.dst is None:
             self.links.update(found.links)
             dst = found.path
@@ -196,7 +209,13 @@ class Builder:
                 self._held.append(there.fd)
                 self.links.update(there.links)
             dst = there.path if there is not None else op.dst
-        self.bounds.append(Bound(op, found, dst, is_dir))
+        of_kernel = fstype not in ("", "devtmpfs", "devpts")
+        self.bounds.append(Bound(op, found, dst, is_dir, of_kernel))
+
+    def _of_kernel(self) -> list[tuple[str, str, int]]:
+        if self._kernel is None:
+            self._kernel = mounts.kernel_mounts()
+        return self._kernel
 
     def _drop_repeated(self) -> None:
         """One mount a place: binds that a link made the same are joined, and a bind that adds
@@ -322,6 +341,11 @@ class Builder:
                         dst = f"{bound.dst}/{inner}"
                         if dst not in taken:
                             onto_itself[dst] = (bound, inner)
+        for bound in self.bounds:
+            if bound.of_kernel:
+                continue
+            for rest, is_dir in kernel_below(bound.src, self._of_kernel()):
+                masks[f"{bound.dst}/{rest}"] = is_dir
         for dst in sorted(onto_itself):
             bound, inner = onto_itself[dst]
             fd = mounts.openat2(
@@ -333,6 +357,19 @@ class Builder:
                 os.close(fd)
         for dst in sorted(masks):
             self._add(encode.mask(dst, masks[dst]))
+
+
+def kernel_below(
+    path: str, of_kernel: Iterable[tuple[str, str, int]]
+) -> Iterator[tuple[str, bool]]:
+    """What of the kernel's own filesystems is mounted below ``path`` and goes into no pod: (path
+    below it, is a directory). A clone of the tree brings them along, and uid 0 owns their files.
+
+    /dev and what is in it may be bound: without ``dev`` its nodes are of no use.
+    """
+    for point, fstype, _ in of_kernel:
+        if fstype not in ("devtmpfs", "devpts") and below(point, path):
+            yield point[len(path.rstrip("/")) + 1 :], os.path.isdir(point)
 
 
 def hidden_paths(hides: Iterable[p.Hide], names: Names) -> list[tuple[str, bool, str]]:

@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, LaunchFailed, UsageError
-from podsh.jail.build import clone, hidden_paths
+from podsh.jail.build import clone, hidden_paths, kernel_below
 from podsh.jail.resolve import Names, below, find
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
 _INSIDE = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
 _STRAIGHT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-# filesystems of the kernel's own; the pod has a /proc and /dev of its own
-_NEVER = frozenset(
-    "proc sysfs cgroup cgroup2 nsfs debugfs tracefs securityfs bpf devtmpfs devpts configfs "
-    "efivarfs binfmt_misc".split()
-)
 
 
 class Grant(NamedTuple):
@@ -64,8 +59,9 @@ def assemble(src: str, dst: str | None, write: bool, hides: Iterable[Hide]) -> G
     if found is None:
         raise UsageError("no such file or directory on the host", place=src)
     try:
-        is_dir = _check(found.fd, found.path)
-        inside = []
+        of_kernel = mounts.kernel_mounts()
+        is_dir = _check(found.fd, found.path, of_kernel)
+        inside = list(kernel_below(found.path, of_kernel))
         for path, is_hidden_dir, where in hidden_paths(hides, Names()):
             if found.path == path or below(found.path, path):
                 raise UsageError(f"is hidden from every pod ({where})", place=found.path)
@@ -89,24 +85,18 @@ def assemble(src: str, dst: str | None, write: bool, hides: Iterable[Hide]) -> G
     return Grant(tree, found.path, dst if dst is not None else found.path, is_dir)
 
 
-def _check(fd: int, path: str) -> bool:
+def _check(fd: int, path: str, of_kernel: list[tuple[str, str, int]]) -> bool:
     """Whether it is a directory. Raises UsageError for what no pod is given."""
-    mode = os.fstat(fd).st_mode
+    status = os.fstat(fd)
+    mode = status.st_mode
     if path == "/":
         raise UsageError("the whole of the host is never granted", place=path)
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
         raise UsageError("only files and directories are granted", place=path)
-    fstype = _filesystem(fd)
-    if fstype in _NEVER:
+    fstype = next((kind for _, kind, device in of_kernel if device == status.st_dev), "")
+    if fstype:
         raise UsageError(f"lies on {fstype}, which is never granted", place=path)
     return stat.S_ISDIR(mode)
-
-
-def _filesystem(fd: int) -> str:
-    """The type of the filesystem that ``fd`` lies on, by its mount (man 5 proc_pid_fdinfo)."""
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-        ident = next(int(line.split()[1]) for line in file if line.startswith("mnt_id:"))
-    return next((mount.fstype for mount in mounts.listing() if mount.id == ident), "?")
 
 
 def _mask(tree: int, inside: list[tuple[str, bool]], attrs: int, write: bool) -> None:

@@ -124,6 +124,28 @@ def _unescape(field: bytes) -> str:
     return os.fsdecode(field)
 
 
+# filesystems through which the kernel itself is ruled; the pod has a /proc and /dev of its own
+KERNEL_TYPES = frozenset(
+    b"proc sysfs cgroup cgroup2 nsfs debugfs tracefs securityfs bpf devtmpfs devpts configfs "
+    b"efivarfs binfmt_misc pstore selinuxfs fusectl resctrl".split()
+)
+
+
+def kernel_mounts() -> list[tuple[str, str, int]]:
+    """(point, type, st_dev) of the KERNEL_TYPES that this process sees; one look for a launch."""
+    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
+        data = file.readall()
+    found = []
+    for line in data.split(b"\n"):
+        fstype = line.partition(b" - ")[2].partition(b" ")[0]
+        if fstype in KERNEL_TYPES:
+            fields = line.split(b" ", 5)
+            major, _, minor = fields[2].partition(b":")
+            device = os.makedev(int(major), int(minor))
+            found.append((_unescape(fields[4]), fstype.decode("ascii"), device))
+    return found
+
+
 def listing(pid: int | str = "self") -> list[Mount]:
     """The mounts that a process sees, in the order in which the kernel lists them."""
     with open(f"/proc/{pid}/mountinfo", "rb") as file:
