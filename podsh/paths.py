@@ -13,6 +13,8 @@ def _xdg(variable: str, default: str) -> str:
     """An XDG base directory (XDG Base Directory Specification 0.8: relative ones are ignored)."""
     value = os.environ.get(variable, "")
     base = value if value.startswith("/") else os.path.expanduser(default)
+    if not base.startswith("/"):
+        raise UsageError("no home directory is known", place="HOME", hint=f"set HOME or {variable}")
     return os.path.join(base, "podsh")
 
 
@@ -87,8 +89,11 @@ def init_binary() -> str:
 
 
 def own_paths() -> tuple[str, ...]:
-    """What no pod may see: state, configuration, cache, runtime, code, virtual environment."""
+    """What no pod may see: state, configuration, cache, runtime, code, the shipped profiles (a pod
+    that could write them would decide what the next one sees), virtual environment."""
     paths = [runtime_dir(), state_dir(), config_dir(), cache_dir(), package_dir()]
+    if not shared("profiles").startswith(package_dir() + "/"):
+        paths.append(shared("profiles"))
     if sys.prefix != sys.base_prefix:
         paths.append(sys.prefix)
     return tuple(paths)

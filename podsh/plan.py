@@ -121,6 +121,12 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     net: Net = "loop" if asked_net == "loop" else "host" if asked_net == "host" else "none"
     home_mode = request.home_mode or profile.fs.home
     home = "/podhome" if home_mode == "podhome" else facts.home
+    if home == "/":
+        raise UsageError(
+            "the home directory is /, where the pod has a root of its own",
+            place="HOME",
+            hint="set HOME to another directory, or give --home podhome",
+        )
     limits = profile.limits
     binds = _binds(profile, request)
     taken = {bind.dst or bind.src for bind in binds}

@@ -205,14 +205,14 @@ class Pod:
     def _failed(self, program: Program, message: orders.Message) -> None:
         error = run_error(program.argv[0], message)
         del self.programs[program.id]
-        if program.on_started is not None:
-            program.on_started(error)
         if program.id == MAIN:
             self.state = "failed"
             code = {NotFound: 127, NotExecutable: 126}.get(type(error), 125)
             self._record({"state": "failed", "exit": code, "error": error.to_wire()})
             self.notify({"ev": "failed", "code": code, "error": error.to_wire()})
             self.done.set()
+        if program.on_started is not None:
+            program.on_started(error)
 
     def _exited(self, program: Program, status: int, others: bool) -> None:
         program.status = status

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from podsh.wire.channel import Channel
 from podsh.wire.framing import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 TEMPLATE_FD = 250
 SOCKET_FD = 251
@@ -31,6 +31,8 @@ ADOPT_S = 5.0
 ASK_S = 10.0
 # ended pods without a name of the person's own are kept up to so many
 KEEP_UNNAMED = 100
+# state directories that are being removed; no pod is called so
+_DOOMED = ".removed-"
 
 
 class HostMounts:
@@ -266,6 +268,9 @@ class Fleet:
             names = sorted(os.listdir(base))
         except FileNotFoundError:
             return
+        for name in names:
+            if name.startswith(_DOOMED):  # its removal was cut short
+                self._keep(asyncio.to_thread(_remove_tree, os.path.join(base, name)))
         await asyncio.gather(*(self._adopt(name, os.path.join(base, name)) for name in names))
 
     async def _adopt(self, name: str, state_dir: str) -> None:
@@ -380,7 +385,10 @@ class Fleet:
         return found
 
     def remove_soon(self, name: str) -> None:
-        task = self._loop.create_task(self.remove(name))
+        self._keep(self.remove(name))
+
+    def _keep(self, removal: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(removal)
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
 
@@ -394,7 +402,14 @@ class Fleet:
         self.gone[name] = pod
         if len(self.gone) > KEEP_UNNAMED:
             del self.gone[next(iter(self.gone))]
-        await asyncio.to_thread(_remove_tree, pod.state_dir)
+        # at once out of the way: a new pod of that name makes its own
+        doomed = os.path.join(os.path.dirname(pod.state_dir), _DOOMED + secrets.token_hex(8))
+        try:
+            os.rename(pod.state_dir, doomed)
+        except FileNotFoundError:
+            pass
+        else:
+            await asyncio.to_thread(_remove_tree, doomed)
         self._on_event({"ev": "removed", "ts": time.time(), "pod": name})
 
     async def settle(self) -> None:
@@ -410,17 +425,31 @@ class Fleet:
 
 
 def _remove_tree(path: str) -> None:
-    """Delete a state directory, whatever permissions its pod gave to directories in it.
+    """Delete a state directory, whatever its pod made of it: directories without permissions, or
+    nested deeper than any path is long. Each is emptied after its directories were moved up.
 
     Links are removed, never followed; nobody else writes here once the pod has ended.
     """
-    for top, names, _ in os.walk(path):
-        for name in names:
-            inner = os.path.join(top, name)
-            if not os.path.islink(inner):
-                os.chmod(inner, 0o700)
-    if os.path.lexists(path):
-        shutil.rmtree(path)
+    prefix = os.path.join(path, secrets.token_hex(8))
+    todo = [path]
+    made = 0
+    while todo:
+        directory = todo.pop()
+        os.chmod(directory, 0o700)
+        with os.scandir(directory) as found:
+            entries = list(found)
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            os.chmod(entry.path, 0o700)  # its ".." changes with the move
+            made += 1
+            moved = f"{prefix}-{made}"
+            os.rename(entry.path, moved)
+            todo.append(moved)
+        if directory != path:
+            os.rmdir(directory)
+    os.rmdir(path)
 
 
 def _forget(state_dir: str) -> None:

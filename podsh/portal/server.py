@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import os
 import signal
+import traceback
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,10 @@ class Portal:
         except OSError as exc:
             error = UsageError(str(exc.strerror), place=str(exc.filename or "portal"))
             channel.send({"id": ident, "error": error.to_wire()})
+        except Exception as exc:
+            traceback.print_exc()  # our own fault; who asked must not wait for ever
+            own = PodshError(f"{type(exc).__name__}: {exc}", place="portal", hint="see its log")
+            channel.send({"id": ident, "error": own.to_wire()})
 
     # -- events
 
@@ -280,10 +285,14 @@ class Portal:
         if message.get("kill"):
             for pod in live:
                 fleet.order(pod.name, "kill", signo=int(signal.SIGKILL))
-            async with asyncio.timeout(10.0):
-                for pod in live:
-                    while not pod.ended:
-                        await fleet.change(pod.name)
+            try:
+                async with asyncio.timeout(10.0):
+                    for pod in live:
+                        while not pod.ended:
+                            await fleet.change(pod.name)
+            except TimeoutError:
+                left = ", ".join(pod.name for pod in live if not pod.ended)
+                raise TimedOut(f"still running: {left}", place="shutdown") from None
             live = []
         self._loop.call_soon(self.stop)
         return {"left_running": [pod.name for pod in live]}

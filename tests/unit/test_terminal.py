@@ -83,6 +83,27 @@ def _write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
+def test_a_log_that_cannot_go_on_lets_its_descriptor_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state directory was removed under it: what is opened next gets the old number."""
+    monkeypatch.setattr(t, "LOG_BYTES", 4)
+    directory = tmp_path / "state"
+    directory.mkdir()
+    log = t.Log(str(directory / "log"))
+    (directory / "log").unlink()
+    directory.rmdir()
+    log.write(b"full")
+    with open(tmp_path / "other", "w+b", buffering=0) as other:
+        log.write(b"of the pod")
+        assert other.read() == b""
+        log.close()
+        other.write(b"still open")
+    late = t.Log(str(directory / "log"))
+    late.write(b"a full disk must not end the pod")
+    late.close()
+
+
 def test_holder_sees_and_types_and_the_end_is_noticed() -> None:
     async def main() -> None:
         bench = Bench()

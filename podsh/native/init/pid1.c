@@ -17,6 +17,8 @@
 #include "util.h"
 
 #define MOUNTS_MAX 65536
+/* Then the monitor is heard again: a pod may make orphans quicker than they are reaped. */
+#define REAP_AT_ONCE 64
 
 struct pod {
 	int control, signals;
@@ -25,6 +27,7 @@ struct pod {
 	struct programs programs;
 	struct pollfd *polled;
 	unsigned polled_room;
+	bool unreaped; /* there may be more than were reaped at once */
 };
 
 static void take_mounts(struct pod *pod, struct message *order)
@@ -188,14 +191,18 @@ static void obey(struct pod *pod)
 static void reap(struct pod *pod)
 {
 	struct signalfd_siginfo pending;
-	if (read(pod->signals, &pending, sizeof pending) < 0)
+	if (read(pod->signals, &pending, sizeof pending) < 0 && !pod->unreaped)
 		return;
 	int status;
-	pid_t pid;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	pid_t pid = 0;
+	unsigned count = 0;
+	while (count < REAP_AT_ONCE && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		program_gone(&pod->programs, pid, status);
+		count++;
+	}
+	pod->unreaped = count == REAP_AT_ONCE;
 	/* all that lives in the pod descends from us: no children, nobody else */
-	programs_report(&pod->programs, pod->control, pid == 0);
+	programs_report(&pod->programs, pod->control, pod->unreaped || pid == 0);
 }
 
 /* The control socket, the children, and the programs that have not said whether they started. */
@@ -221,13 +228,13 @@ static _Noreturn void serve(struct pod *pod)
 {
 	for (;;) {
 		unsigned count = gather(pod);
-		if (poll(pod->polled, count, -1) < 0)
+		if (poll(pod->polled, count, pod->unreaped ? 0 : -1) < 0)
 			continue;
 		for (unsigned i = 2; i < count; i++) {
 			if (pod->polled[i].revents)
 				program_settle(&pod->programs.list[i - 2], pod->control);
 		}
-		if (pod->polled[1].revents)
+		if (pod->polled[1].revents || pod->unreaped)
 			reap(pod);
 		if (pod->polled[0].revents)
 			obey(pod);
