@@ -113,5 +113,5 @@ if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     echo "$wanted" >.venv/.installed-run
 else
     # only the native sources changed
-    $bin/python podsh/native/build.py >/dev/null || fail "could not compile podsh/native/init"
+    $bin/python podsh/native/build.py >/dev/null || fail "could not compile podsh/native"
 fi

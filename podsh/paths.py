@@ -88,6 +88,11 @@ def init_binary() -> str:
     return os.path.join(package_dir(), "native", "podsh-init")
 
 
+def shim_library() -> str:
+    """The library that programs of pods preload (built with the package)."""
+    return os.path.join(package_dir(), "native", "podsh-shim.so")
+
+
 def own_paths() -> tuple[str, ...]:
     """What no pod may see: state, configuration, cache, runtime, code, the shipped profiles (a pod
     that could write them would decide what the next one sees), virtual environment."""

@@ -1,4 +1,6 @@
-"""Builds ``podsh-init``, the static init; used by the build backend and by ``make``.
+"""Builds ``podsh-init``, the static init, and ``podsh-shim.so``, which programs of pods preload.
+
+Used by the build backend and by ``make``.
 
 Stands alone: run by path, before podsh can be imported (``python podsh/native/build.py``).
 """
@@ -6,10 +8,12 @@ Stands alone: run by path, before podsh can be imported (``python podsh/native/b
 from __future__ import annotations
 
 import os
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 WARNINGS = (
     "-Wall -Wextra -Werror -Wshadow -Wformat=2 -Wconversion -Wstrict-prototypes "
@@ -21,10 +25,17 @@ ASAN = (
     "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer "
     "-DPODSH_CHECKS"
 )
+# needs nothing, and lets the programs that load it see nothing but its hooks
+SHIM = (
+    "-O2 -shared -fPIC -nostdlib -ffreestanding -fvisibility=hidden -fno-stack-protector "
+    "-Wl,-Bsymbolic,-z,defs,-z,relro,-z,now,-z,noexecstack,-soname,podsh-shim.so -s"
+)
+# what it shares with the filter and the monitor; by its path, as this file is run
+SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kernel", "shim.py")
 
 
 class BuildError(Exception):
-    """The init cannot be compiled here; the text says why and what to install."""
+    """The native parts cannot be compiled here; the text says why and what to install."""
 
 
 def compiler() -> list[str]:
@@ -35,7 +46,7 @@ def compiler() -> list[str]:
         if shutil.which(name):
             return [name]
     raise BuildError(
-        "no C compiler: podsh's init is a small C program; "
+        "no C compiler: podsh's init and its shim are small C programs; "
         "install gcc (Debian: apt install gcc libc6-dev) or set CC"
     )
 
@@ -46,12 +57,30 @@ def build(directory: str, asan: bool = False) -> str:
     ``asan``: to podsh-init-asan instead, with AddressSanitizer and UBSan, dynamic, and with
     the verb ``check`` of the parser's tests. Raises BuildError.
     """
-    source_dir = os.path.join(directory, "init")
+    target = os.path.join(directory, "podsh-init-asan" if asan else "podsh-init")
+    flags = shlex.split(ASAN if asan else STATIC)
+    return _compiled(os.path.join(directory, "init"), target, flags, [__file__])
+
+
+def build_shim(directory: str, target: str = "", generation: str = "") -> str:
+    """Compile ``directory``/shim/*.c to podsh-shim.so there unless it is newer; its path.
+
+    ``target``: another name for it. ``generation``: the path of its page, not that of a pod's.
+    Raises BuildError.
+    """
+    shared: dict[str, Any] = runpy.run_path(SHARED)
+    path = generation or shared["GENERATION"]
+    defines = [f"-DPODSH_COOKIE={shared['COOKIE']:#x}ul", f'-DPODSH_GENERATION="{path}"']
+    target = target or os.path.join(directory, "podsh-shim.so")
+    flags = [*shlex.split(SHIM), *defines]
+    return _compiled(os.path.join(directory, "shim"), target, flags, [__file__, SHARED])
+
+
+def _compiled(source_dir: str, target: str, flags: list[str], others: list[str]) -> str:
     names = sorted(os.listdir(source_dir))
     sources = [os.path.join(source_dir, name) for name in names if name.endswith(".c")]
     inputs = [os.path.join(source_dir, name) for name in names if name.endswith((".c", ".h"))]
-    target = os.path.join(directory, "podsh-init-asan" if asan else "podsh-init")
-    newest = max(os.stat(path).st_mtime_ns for path in [*inputs, __file__])
+    newest = max(os.stat(path).st_mtime_ns for path in [*inputs, *others])
     try:
         if os.stat(target).st_mtime_ns > newest:
             return target
@@ -59,15 +88,16 @@ def build(directory: str, asan: bool = False) -> str:
         pass
     # under a name of its own until it is whole: several may build at once
     fresh = f"{target}.{os.getpid()}"
-    flags = shlex.split(f"{COMMON} {ASAN if asan else STATIC}")
-    command = [*compiler(), *flags, "-o", fresh, *sources]
+    command = [*compiler(), *shlex.split(COMMON), *flags, "-o", fresh, *sources]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as exc:
         raise BuildError(f"{command[0]}: {exc.strerror}; set CC to a C compiler") from None
     if done.returncode:
         text = done.stderr.strip()
-        if not asan and ("cannot find -lc" in text or "unable to find library -lc" in text):
+        if "-static" in flags and (
+            "cannot find -lc" in text or "unable to find library -lc" in text
+        ):
             text += (
                 "\nno static C library: install it "
                 "(Debian: apt install libc6-dev, Fedora: dnf install glibc-static)"
@@ -79,9 +109,13 @@ def build(directory: str, asan: bool = False) -> str:
 
 
 def main() -> int:
-    """``build.py [--asan]``: build beside this file."""
+    """``build.py [--asan]``: build beside this file; with ``--asan``, only the init for tests."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    asan = "--asan" in sys.argv[1:]
     try:
-        print(build(os.path.dirname(os.path.abspath(__file__)), asan="--asan" in sys.argv[1:]))
+        if not asan:
+            print(build_shim(here))
+        print(build(here, asan=asan))
     except BuildError as exc:
         print(f"build.py: {exc}", file=sys.stderr)
         return 1

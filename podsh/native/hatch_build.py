@@ -1,4 +1,4 @@
-"""Build hook: compiles the static init for `pip install .`, `-e .` and wheels."""
+"""Build hook: compiles the static init and the shim for `pip install .`, `-e .` and wheels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class NativeBuildHook(BuildHookInterface[Any]):
-    """Puts ``podsh/native/podsh-init`` into the package and tags the wheel for this platform."""
+    """Puts ``podsh-init`` and ``podsh-shim.so`` into podsh/native, and tags the wheel for this
+    platform."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, except for an sdist, which carries the sources."""
@@ -24,10 +25,10 @@ class NativeBuildHook(BuildHookInterface[Any]):
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        binary = module.build(native)
-        # any Python 3 will do, one machine type: the program is static
+        built = (module.build(native), module.build_shim(native))
+        # any Python 3 will do, one machine type: neither needs a library
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
-        # git ignores the compiled program, and so would the wheel
-        build_data["artifacts"].append(os.path.relpath(binary, self.root))
+        # git ignores what was compiled, and so would the wheel
+        build_data["artifacts"] += [os.path.relpath(path, self.root) for path in built]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.helpers.callers import Caller
     from tests.helpers.processes import Watch
 
+BUILT = ("podsh-init", "podsh-shim.so")
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,19 +32,20 @@ def installed(ground: Path) -> Path:
 
 
 def test_wheel(wheel: Path) -> None:
-    """Any Python 3, this platform; the compiled init, profiles and completions; no sources of C."""
+    """Any Python 3, this platform; the compiled parts, profiles, completions; no sources of C."""
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert wheel.name.endswith(f"-py3-none-{platform}.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
-    assert modes["podsh/native/podsh-init"] & 0o111 == 0o111
+    for name in BUILT:
+        assert modes[f"podsh/native/{name}"] & 0o111 == 0o111
     for kind in ("profiles", "completions"):
         shipped = {path.name for path in (install.ROOT / kind).iterdir()}
         inside = {name for name in names if name.startswith(f"podsh/share/{kind}/")}
         assert {name.rsplit("/", 1)[1] for name in inside} == shipped != set()
     native = {name for name in names if name.startswith("podsh/native/")}
-    assert native == {"podsh/native/__init__.py", "podsh/native/podsh-init"}
+    assert native == {f"podsh/native/{name}" for name in ("__init__.py", *BUILT)}
     assert not [name for name in names if not name.startswith(("podsh/", "podsh-"))]
 
 

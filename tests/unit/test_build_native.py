@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from podsh.kernel import shim
 from podsh.native import build
 
 SCRIPT = Path(build.__file__)
@@ -41,6 +42,25 @@ def test_warnings_are_errors_and_leave_nothing(native: Path) -> None:
     with pytest.raises(build.BuildError, match=r"bad\.c"):
         build.build(str(native))
     assert [path.name for path in native.iterdir()] == ["init"]
+
+
+def test_the_shim_has_what_the_filter_knows(native: Path) -> None:
+    """The cookie and the page's path come from one place; it is built again when that changes."""
+    (native / "shim").mkdir()
+    (native / "shim" / "shim.c").write_text(
+        "const unsigned long cookie = PODSH_COOKIE;\nconst char page[] = PODSH_GENERATION;\n"
+        '__attribute__((visibility("default"))) const void *kept[] = {&cookie, page};\n'
+    )
+    target = Path(build.build_shim(str(native)))
+    assert target == native / "podsh-shim.so"
+    data = target.read_bytes()
+    assert shim.COOKIE.to_bytes(8, sys.byteorder) in data
+    assert shim.GENERATION.encode() + b"\0" in data
+    first = target.stat()
+    build.build_shim(str(native))
+    assert target.stat().st_ino == first.st_ino
+    other = Path(build.build_shim(str(native), str(native / "other.so"), "/elsewhere"))
+    assert b"/elsewhere\0" in other.read_bytes()
 
 
 def test_no_compiler(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
