@@ -40,11 +40,13 @@ def split(line: str, variables: Mapping[str, str]) -> list[str]:
         elif char == "\\" and (not quote or line[at : at + 1] in ("\\", '"', "$")):
             if at == len(line):
                 raise UsageError("nothing follows the last backslash")
-            word = [*(word or ()), line[at]]
+            word = [] if word is None else word
+            word.append(line[at])
             at += 1
         elif char == "$":
             value, at = _variable(line, at, variables)
-            word = [*(word or ()), value]
+            word = [] if word is None else word
+            word.append(value)
         elif char == quote:
             quote = ""
         elif quote:
@@ -60,7 +62,8 @@ def split(line: str, variables: Mapping[str, str]) -> list[str]:
         elif char == "#" and word is None:
             break
         else:
-            word = [*(word or ()), char]
+            word = [] if word is None else word
+            word.append(char)
     if quote:
         raise UsageError(f"no closing {quote}")
     if word is not None:

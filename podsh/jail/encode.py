@@ -5,9 +5,12 @@ Little-endian; strings are ``u32 length, bytes, NUL``. Pure.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING, Any
+
+from podsh.errors import NotExecutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +32,15 @@ def string(text: str) -> bytes:
     return U32.pack(len(data)) + data + b"\0"
 
 
+# MAX_ARG_STRLEN of linux/binfmts.h, without the NUL; and what all of a program may take
+_MAX_STRING = (1 << 17) - 1
+_MAX_PROGRAM = 4 << 20
+
+
 def _strv(items: Iterable[str]) -> bytes:
     parts = [string(item) for item in items]
+    if any(len(part) > _MAX_STRING for part in parts) or sum(map(len, parts)) > _MAX_PROGRAM:
+        raise NotExecutable(os.strerror(errno.E2BIG), place="arguments and environment")
     return U32.pack(len(parts)) + b"".join(parts)
 
 

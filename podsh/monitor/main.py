@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import build, encode, orders
-from podsh.kernel import process
+from podsh.kernel import fds, process
 from podsh.monitor.launch import Jail, describe, encoded, filter_of, prepare, read_message
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
@@ -208,10 +208,11 @@ def _write_meta(message: dict[str, Any]) -> None:
 
 def _listen(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.bind(path)  # its directory is the caller's alone, and the umask is the portal's
-    except OSError:
-        os.unlink(path)  # of a monitor that was killed
-        listener.bind(path)
+    with fds.Address(path) as address:
+        try:
+            listener.bind(address)  # in a directory of the caller's alone, the umask the portal's
+        except OSError:
+            os.unlink(path)  # of a monitor that was killed
+            listener.bind(address)
     listener.listen(64)
     return listener

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -179,8 +180,13 @@ class Pod:
             program = self.programs.get(message.id)
             if self.grants.answer(message):
                 continue
-            if message.kind == orders.STARTED and program is not None:
+            if message.kind == orders.STARTED and program is not None and message.fds:
                 self._started(program, message.fds[0], message.pid)
+            elif message.kind == orders.STARTED and program is not None:
+                # no descriptor was left for its terminal, and without one it cannot go on
+                self.send_signal(program, signal.SIGKILL, group=True)
+                lost = orders.Message(orders.FAILED, message.id, errno=errno.EMFILE, step="recvmsg")
+                self._failed(program, lost)
             elif message.kind == orders.FAILED and program is not None and program.pid == 0:
                 self._failed(program, message)
             elif message.kind == orders.EXITED and program is not None:

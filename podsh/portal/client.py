@@ -11,6 +11,7 @@ import struct
 
 from podsh import paths
 from podsh.errors import Disconnected, PodshError, UntrustedInput, from_wire
+from podsh.kernel.fds import Address
 from podsh.wire import messages
 from podsh.wire.framing import JSON, Decoder, encode_data, encode_json
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _UCRED = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _READ_BYTES = 1 << 18
-# sun_path of unix(7), without the final NUL
-_MAX_ADDRESS = 107
 
 
 class Channel:
@@ -210,22 +209,15 @@ def monitor(path: str, role: str) -> Channel:
 def dial(path: str) -> socket.socket:
     """Connect to a UNIX socket whose owner is the caller. Raises OSError, UntrustedInput."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    directory = -1
     try:
-        address = path
-        if len(os.fsencode(path)) > _MAX_ADDRESS:
-            directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-            address = f"/proc/self/fd/{directory}/{os.path.basename(path)}"
-        sock.connect(address)
+        with Address(path) as address:
+            sock.connect(address)
         _, uid, _ = peer(sock)
         if uid != os.getuid():
             raise UntrustedInput(f"belongs to uid {uid}", place=path)
     except BaseException:
         sock.close()
         raise
-    finally:
-        if directory >= 0:
-            os.close(directory)
     return sock
 
 

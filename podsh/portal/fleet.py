@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import select
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, UsageError, from_wire
-from podsh.portal import launch
+from podsh.kernel.fds import Address
+from podsh.portal import launch, records
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.wire import messages
 from podsh.wire.channel import Channel
@@ -29,6 +29,7 @@ TEMPLATE_FD = 250
 SOCKET_FD = 251
 ADOPT_S = 5.0
 ASK_S = 10.0
+OLD_ZYGOTE_S = 2.0
 # ended pods without a name of the person's own are kept up to so many
 KEEP_UNNAMED = 100
 # state directories that are being removed; no pod is called so
@@ -73,6 +74,7 @@ class Fleet:
         self._loop = asyncio.get_running_loop()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
+        self._old: list[subprocess.Popen[bytes]] = []  # told to end, not yet buried
         self._errors = -1  # where the zygote of now writes what went wrong
         self._host = HostMounts()
         self._words: deque[str] = deque(maxlen=8)  # the zygote's last lines
@@ -121,10 +123,23 @@ class Fleet:
             os.close(errors_out)
             theirs.close()
         ours.setblocking(False)
+        self._watch(self._zygote)
         self._requests = ours
         self._words.clear()
         self._errors = errors_in
         self._loop.add_reader(errors_in, self._zygote_says, errors_in)
+
+    def _watch(self, zygote: subprocess.Popen[bytes]) -> None:
+        """Notice its end at once: its pipe is held open by the monitors that it forked."""
+        pidfd = os.pidfd_open(zygote.pid)
+
+        def ended() -> None:
+            self._loop.remove_reader(pidfd)
+            os.close(pidfd)
+            if zygote is self._zygote:
+                self._loop.call_later(0.05, self._zygote_gone)  # its last words may be on the way
+
+        self._loop.add_reader(pidfd, ended)
 
     def _zygote_says(self, fd: int) -> None:
         try:
@@ -156,11 +171,8 @@ class Fleet:
             self._requests = None
         if self._zygote is not None:
             zygote, self._zygote = self._zygote, None
-            try:
-                zygote.wait(2.0)
-            except subprocess.TimeoutExpired:
-                zygote.kill()
-                zygote.wait()
+            self._loop.call_later(OLD_ZYGOTE_S, _bury, zygote)
+            self._old.append(zygote)
 
     # -- launching
 
@@ -173,7 +185,7 @@ class Fleet:
             os.mkdir(pod.state_dir, 0o700)
         except OSError:
             paths.own_dir(pod.state_dir)
-            _forget(pod.state_dir)
+            records.forget(pod.state_dir)
         paths.own_dir(os.path.dirname(pod.socket))
         ours, theirs = socket.socketpair()
         fd = launch.memfd(message)
@@ -230,7 +242,7 @@ class Fleet:
             os.unlink(pod.socket)
         except OSError:
             pass
-        _write(pod, {"state": LOST, "exit": 125})
+        records.write_exit(pod.state_dir, {"state": LOST, "exit": 125})
         self._apply(pod.name, {"ev": "lost", "code": 125})
 
     def _apply(self, name: str, event: dict[str, Any]) -> None:
@@ -270,11 +282,11 @@ class Fleet:
             return
         for name in names:
             if name.startswith(_DOOMED):  # its removal was cut short
-                self._keep(asyncio.to_thread(_remove_tree, os.path.join(base, name)))
+                self._keep(asyncio.to_thread(records.remove_tree, os.path.join(base, name)))
         await asyncio.gather(*(self._adopt(name, os.path.join(base, name)) for name in names))
 
     async def _adopt(self, name: str, state_dir: str) -> None:
-        meta = _read(state_dir, "meta.json")
+        meta = records.read(state_dir, "meta.json")
         if meta is None or meta.get("name") != name:
             return
         pod = Pod(name, str(meta.get("profile", "")), state_dir, str(meta.get("socket", "")))
@@ -282,13 +294,18 @@ class Fleet:
         pod.remove = bool(meta.get("rm"))
         pod.argv = [str(word) for word in meta.get("argv", ())]
         pod.started = float(meta.get("started", 0.0))
-        ended = _read(state_dir, "exit.json")
+        ended = records.read(state_dir, "exit.json")
         self.pods[name] = pod
         if ended is None:
             try:
                 snapshot, channel = await self._ask(pod.socket)
-            except (OSError, PodshError, TimeoutError):
-                self._mark_lost(pod)
+            except (FileNotFoundError, ConnectionRefusedError):
+                self._mark_lost(pod)  # nobody listens there
+                return
+            except (OSError, PodshError, TimeoutError) as exc:
+                # somebody does, but busy: not ours to declare dead, a later portal may reach it
+                print(f"pod {name}: its monitor does not answer: {exc}", file=sys.stderr)
+                pod.state, pod.exit = LOST, 125
                 return
             pod.take(snapshot)
             channel.tag = name
@@ -318,7 +335,8 @@ class Fleet:
                 answer.set_exception(error or Disconnected("the monitor closed"))
 
         try:
-            await asyncio.wait_for(self._loop.sock_connect(sock, path), ADOPT_S)
+            with Address(path) as address:
+                await asyncio.wait_for(self._loop.sock_connect(sock, address), ADOPT_S)
         except BaseException:
             sock.close()
             raise
@@ -350,7 +368,7 @@ class Fleet:
 
     def meta(self, pod: Pod) -> dict[str, Any]:
         """What the monitor of the pod of that name, or of an earlier one, wrote down."""
-        return _read(pod.state_dir, "meta.json") or {}
+        return records.read(pod.state_dir, "meta.json") or {}
 
     @property
     def zygote_pid(self) -> int | None:
@@ -409,8 +427,12 @@ class Fleet:
         except FileNotFoundError:
             pass
         else:
-            await asyncio.to_thread(_remove_tree, doomed)
+            await asyncio.to_thread(records.remove_tree, doomed)
         self._on_event({"ev": "removed", "ts": time.time(), "pod": name})
+
+    async def bury(self) -> None:
+        """Wait for zygotes that were told to end."""
+        await asyncio.gather(*(asyncio.to_thread(_bury, old, OLD_ZYGOTE_S) for old in self._old))
 
     async def settle(self) -> None:
         """Wait for removals under way."""
@@ -424,55 +446,10 @@ class Fleet:
         self._channels.clear()
 
 
-def _remove_tree(path: str) -> None:
-    """Delete a state directory, whatever its pod made of it: directories without permissions, or
-    nested deeper than any path is long. Each is emptied after its directories were moved up.
-
-    Links are removed, never followed; nobody else writes here once the pod has ended.
-    """
-    prefix = os.path.join(path, secrets.token_hex(8))
-    todo = [path]
-    made = 0
-    while todo:
-        directory = todo.pop()
-        os.chmod(directory, 0o700)
-        with os.scandir(directory) as found:
-            entries = list(found)
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry.path)
-                continue
-            os.chmod(entry.path, 0o700)  # its ".." changes with the move
-            made += 1
-            moved = f"{prefix}-{made}"
-            os.rename(entry.path, moved)
-            todo.append(moved)
-        if directory != path:
-            os.rmdir(directory)
-    os.rmdir(path)
-
-
-def _forget(state_dir: str) -> None:
-    """Remove what an earlier pod of that name said of itself; its homes stay."""
-    for name in ("exit.json", "meta.json", "log", "log.1"):
-        try:
-            os.unlink(os.path.join(state_dir, name))
-        except FileNotFoundError:
-            pass
-
-
-def _read(directory: str, name: str) -> dict[str, Any] | None:
+def _bury(zygote: subprocess.Popen[bytes], patience_s: float = 0.0) -> None:
+    """A zygote may wait for a standby that has just become a live pod's monitor: not for long."""
     try:
-        with open(os.path.join(directory, name), encoding="utf-8") as file:
-            fields = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return fields if isinstance(fields, dict) else None
-
-
-def _write(pod: Pod, fields: dict[str, Any]) -> None:
-    try:
-        with open(os.path.join(pod.state_dir, "exit.json"), "w", encoding="ascii") as file:
-            json.dump(fields | {"ts": time.time()}, file)
-    except OSError:
-        pass
+        zygote.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        zygote.kill()
+        zygote.wait()

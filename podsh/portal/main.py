@@ -40,11 +40,13 @@ def listen(path: str) -> socket.socket | None:
     """
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with probe:
-        if probe.connect_ex(path) == 0:
-            return None
+        with fds.Address(path) as address:
+            if probe.connect_ex(address) == 0:
+                return None
     mine = f"{path}.{os.getpid()}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    listener.bind(mine)
+    with fds.Address(mine) as address:
+        listener.bind(address)
     os.chmod(mine, 0o600)
     listener.listen(128)
     os.rename(mine, path)

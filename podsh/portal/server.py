@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import os
 import signal
 import traceback
@@ -81,6 +82,7 @@ class Portal:
                 self._fleet.remove_soon(pod.name)
         await self._fleet.settle()
         self._fleet.stop_zygote()
+        await self._fleet.bury()
         for client in list(self._clients):
             await client.flush(1.0)
             client.close()
@@ -90,7 +92,12 @@ class Portal:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:
+        except OSError as exc:
+            if exc.errno in (errno.EMFILE, errno.ENFILE):
+                # ready for ever, and never accepted: look away for a moment
+                fileno = self._listener.fileno()
+                self._loop.remove_reader(fileno)
+                self._loop.call_later(0.2, self._listen_again)
             return
         try:
             fds.check_peer(sock)
@@ -100,6 +107,10 @@ class Portal:
         channel = Channel(sock, self._frame, self._closed)
         channel.tag = False  # no hello yet
         self._clients.add(channel)
+
+    def _listen_again(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _closed(self, channel: Channel, _error: Exception | None) -> None:
         self._clients.discard(channel)
@@ -194,7 +205,8 @@ class Portal:
         pod.remove = bool(message.get("rm"))
         pod.argv = list(plan.program.argv)
         if not message.get("detach"):
-            self._promised.setdefault(client, []).append(pod)
+            promised = [p for p in self._promised.get(client, ()) if not p.ended]
+            self._promised[client] = [*promised, pod]
         request = {key: message.get(key) for key in _REQUEST}
         await fleet.launch(
             pod,

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 
 from podsh.kernel import process
@@ -19,6 +20,7 @@ from podsh.monitor import main as monitor
 
 STANDBY = 2
 REFILL_MS = 30
+CRASH_S = 0.2
 
 
 def main() -> None:
@@ -62,7 +64,10 @@ def _serve(requests: socket.socket, template_fd: int) -> None:
                 standby -= _pids(os.read(taken_in, 4096))
             elif fd == children.fileno():
                 children.recv(4096)
-                standby -= _reaped()
+                gone = _reaped()
+                if gone & standby:
+                    time.sleep(CRASH_S)  # one that ended by itself: the next may do so too
+                standby -= gone
             elif fd == requests.fileno():
                 # the standbys read the same end of file; monitors of live pods go on
                 for pid in standby:

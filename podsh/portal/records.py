@@ -1,0 +1,64 @@
+"""State directories on disk: what pods wrote down, what is forgotten, what is deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from typing import Any
+
+
+def forget(state_dir: str) -> None:
+    """Remove what an earlier pod of that name said of itself; its homes stay."""
+    for name in ("exit.json", "meta.json", "log", "log.1"):
+        try:
+            os.unlink(os.path.join(state_dir, name))
+        except FileNotFoundError:
+            pass
+
+
+def read(directory: str, name: str) -> dict[str, Any] | None:
+    try:
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
+            fields = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def write_exit(state_dir: str, fields: dict[str, Any]) -> None:
+    """The exit of a pod whose monitor could not write it."""
+    try:
+        with open(os.path.join(state_dir, "exit.json"), "w", encoding="utf-8") as file:
+            file.write(json.dumps(fields | {"ts": time.time()}))
+    except OSError:
+        pass
+
+
+def remove_tree(path: str) -> None:
+    """Delete a state directory, whatever its pod made of it: directories without permissions, or
+    nested deeper than any path is long. Each is emptied after its directories were moved up.
+
+    Links are removed, never followed; nobody else writes here once the pod has ended.
+    """
+    prefix = os.path.join(path, secrets.token_hex(8))
+    todo = [path]
+    made = 0
+    while todo:
+        directory = todo.pop()
+        os.chmod(directory, 0o700)
+        with os.scandir(directory) as found:
+            entries = list(found)
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            os.chmod(entry.path, 0o700)  # its ".." changes with the move
+            made += 1
+            moved = f"{prefix}-{made}"
+            os.rename(entry.path, moved)
+            todo.append(moved)
+        if directory != path:
+            os.rmdir(directory)
+    os.rmdir(path)
