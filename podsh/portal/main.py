@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -59,6 +60,10 @@ async def _serve(listener: socket.socket, ready_fd: int) -> None:
     for signo in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signo, portal.stop)
     await portal.open()
+    # what is loaded stays; and small collections must not come between a launch and its answer
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
     process.set_dumpable(False)
     if ready_fd >= 0:
         os.write(ready_fd, b"\n")
