@@ -165,7 +165,7 @@ def drive(
     for relay in streams.relays:
         error = getattr(relay, "error", None)
         if error is not None:
-            raise PodshError(str(error.strerror), place=relay.name)  # type: ignore[union-attr]
+            raise PodshError(str(error.strerror), place=relay.name)  # type: ignore[union-attr]  # OutRelay: it has an error
     return code
 
 

@@ -30,7 +30,7 @@ SECRETS = tuple(Pattern(f"/home/u/.secret{number}") for number in range(50)) + t
 
 def domain(number: int) -> Domain:
     """One of many: the base, and a project of its own with a read-only part."""
-    project = f"/home/u/work/client{number}"
+    project = f"/home/u/clients/client{number}"
     own = (
         Access.of(project, True),
         Access.of(f"{project}/.git"),
@@ -61,7 +61,7 @@ def measure(count: int) -> dict[str, float]:
     assert state
     state.effective()
     began = time.perf_counter() - begin
-    last = f"/home/u/work/client{count - 1}"
+    last = f"/home/u/clients/client{count - 1}"
     moved = step(state, Request(f"{last}/x"))[0]
     asked = {
         "read, allowed": (state, Request("/usr/share/doc/tool/examples/x")),
