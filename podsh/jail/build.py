@@ -6,6 +6,7 @@ what this sends. Paths are resolved once; what is mounted is what was found then
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -244,33 +245,16 @@ class Builder:
         return above.src + bound.dst[len(above.dst) :] == bound.src
 
     def _make_point(self, bound: Bound) -> None:
-        """Where a bind lies in the pod's own home, that home needs a name to mount it on.
-
-        The pod could write there before: each step is taken from a descriptor, no link followed.
-        """
+        """Where a bind lies in the pod's own home, that home needs a name to mount it on."""
         home = self._above(bound.dst)
         if home is None or not home.op.own:
             return
-        parts = bound.dst[len(home.dst) + 1 :].split("/")
-        at = os.dup(home.fd)
         try:
-            for part in parts[:-1] if not bound.is_dir else parts:
-                try:
-                    os.mkdir(part, 0o700, dir_fd=at)
-                except FileExistsError:
-                    pass
-                inner = os.open(part, _ONTO_ITSELF, dir_fd=at)
-                os.close(at)
-                at = inner
-            if not bound.is_dir:
-                flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-                os.close(os.open(parts[-1], flags, 0o600, dir_fd=at))
+            make_point(home.fd, bound.dst[len(home.dst) + 1 :], bound.is_dir)
         except OSError as exc:
             place = f"make a place for {bound.dst} in the pod's home"
             hint = "an earlier run left something else of that name there"
             raise LaunchFailed(os.strerror(exc.errno or 0), place=place, hint=hint) from None
-        finally:
-            os.close(at)
 
     # -- places in the pod
 
@@ -357,6 +341,37 @@ class Builder:
                 os.close(fd)
         for dst in sorted(masks):
             self._add(encode.mask(dst, masks[dst]))
+
+
+def make_point(home_fd: int, rest: str, is_dir: bool) -> None:
+    """Have something to mount on at ``rest`` in the pod's own home, with its parents.
+
+    The pod writes there, also meanwhile: each step is taken from a descriptor, no link followed.
+    Raises OSError where anything else is in the way.
+    """
+    parts = rest.split("/")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), rest)
+    at = os.dup(home_fd)
+    try:
+        for part in parts if is_dir else parts[:-1]:
+            try:
+                os.mkdir(part, 0o700, dir_fd=at)
+            except FileExistsError:
+                pass
+            inner = os.open(part, _ONTO_ITSELF, dir_fd=at)
+            os.close(at)
+            at = inner
+        if not is_dir:
+            try:
+                # nothing that is there is opened for writing: it may be a fifo, or read-only
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                os.close(os.open(parts[-1], flags, 0o600, dir_fd=at))
+            except FileExistsError:
+                if not stat.S_ISREG(os.lstat(parts[-1], dir_fd=at).st_mode):
+                    raise
+    finally:
+        os.close(at)
 
 
 def kernel_below(

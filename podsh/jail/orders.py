@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import LaunchFailed
-from podsh.jail.encode import HEADER, PAIR, U32, U64, string
+from podsh.jail.encode import HEADER, PAIR, TRIPLE, U32, U64, string
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Stdio = tuple[int | None, int | None, int | None]
 
 # orders
-LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH, PREPARE = range(1, 10)
+LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH, PREPARE, LINK, SETATTR = range(1, 12)
 # what init answers
 ACK, FAILED, READY, STARTED, EXITED, LISTENER = range(64, 70)
 
@@ -323,6 +323,18 @@ class Init:
     def send_detach(self, ident: int, path: str) -> None:
         """Detach the topmost mount at ``path``; what is open there stays open."""
         self._send(DETACH, ident, string(path))
+
+    def send_link(self, ident: int, path: str, target: str) -> None:
+        """Make a symlink in the live pod's skeleton; FAILED with EEXIST where anything but the same
+        link is there, with EXDEV outside the skeleton."""
+        self._send(LINK, ident, string(path) + string(target))
+
+    def send_setattr(
+        self, ident: int, path: str, set_: int, clear: int, recursive: bool = False
+    ) -> None:
+        """Set and clear MOUNT_ATTR_* of the topmost mount at ``path``; FAILED with EINVAL where
+        ``path`` is not the root of one."""
+        self._send(SETATTR, ident, string(path) + TRIPLE.pack(set_, clear, recursive))
 
     def send_hostname(self, ident: int, name: str) -> None:
         """Change the pod's host name."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from podsh.errors import LaunchFailed
 from podsh.jail import build
+from podsh.kernel import fds
 from podsh.operations import Bind
 
 if TYPE_CHECKING:
@@ -58,3 +61,56 @@ def test_the_hosts_proc_is_never_shown(path: str) -> None:
 def test_sys_is_read_only_whatever_is_asked() -> None:
     assert build.attributes(bind("/sys/fs/cgroup", write=True)) & build.MOUNT_ATTR_RDONLY
     assert not build.attributes(bind("/system", write=True)) & build.MOUNT_ATTR_RDONLY
+
+
+def test_a_mount_point_in_the_pods_home_is_made_with_its_parents(tmp_path: Path) -> None:
+    home = os.open(tmp_path, os.O_PATH)
+    try:
+        for _ in range(2):
+            build.make_point(home, "a/b/dir", True)
+            build.make_point(home, "a/c/file", False)
+        (tmp_path / "a/c/file").chmod(0)
+        build.make_point(home, "a/c/file", False)
+    finally:
+        os.close(home)
+    assert (tmp_path / "a/b/dir").is_dir()
+    assert (tmp_path / "a/b").stat().st_mode & 0o7777 == 0o700
+    assert (tmp_path / "a/c/file").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("rest", "is_dir"),
+    [
+        *[(f"{name}/x", True) for name in ("link", "loop", "file", "fifo", "dangling")],
+        *[(f"{name}/x", False) for name in ("link", "loop", "file", "fifo", "dangling")],
+        *[(name, True) for name in ("link", "file", "fifo", "dangling")],
+        *[(name, False) for name in ("link", "flink", "fifo", "dangling", "dir", "socket")],
+        ("..", True),
+        ("../x", False),
+    ],
+)
+def test_what_a_pod_left_in_its_home_is_not_followed(
+    tmp_path: Path, rest: str, is_dir: bool
+) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "home/deep"
+    outside.mkdir()
+    inside.mkdir(parents=True)
+    (inside / "dir").mkdir()
+    (inside / "file").write_text("")
+    for name, target in (
+        *(("link", outside), ("loop", "loop")),
+        *(("flink", "file"), ("dangling", outside / "new")),
+    ):
+        (inside / name).symlink_to(target)
+    os.mkfifo(inside / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        with fds.Address(str(inside / "socket")) as address:
+            listener.bind(address)
+    before = sorted(tmp_path.rglob("*"))
+    home = os.open(inside, os.O_PATH)
+    try:
+        with pytest.raises(OSError):
+            build.make_point(home, rest, is_dir)
+    finally:
+        os.close(home)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -108,6 +108,18 @@ def test_decode() -> None:
     assert orders.decode(struct.pack("<IIQ", orders.ACK, 1, 77), pid=5).pid == 77
 
 
+def test_orders_to_a_live_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int, bytes]] = []
+    monkeypatch.setattr(orders.Init, "_send", lambda _, *order: sent.append(order))
+    init = orders.Init.__new__(orders.Init)
+    init.send_link(5, "/l", "x")
+    init.send_setattr(6, "/m", 1, 8, recursive=True)
+    assert sent == [
+        (10, 5, b"\2\0\0\0/l\0\1\0\0\0x\0"),
+        (11, 6, b"\2\0\0\0/m\0" + struct.pack("<QQQ", 1, 8, 1)),
+    ]
+
+
 def test_a_covered_proc_has_a_hint() -> None:
     message = orders.Message(orders.FAILED, 1, errno=1, step="fsmount", path="proc")
     assert "/proc" in orders.failure(message).hint

@@ -108,13 +108,25 @@ static int drop_capabilities(uint64_t keep)
 	return 0;
 }
 
+/* Whether the current directory is a placeholder of the skeleton: there for what is mounted below
+ * it, and absent for the program. */
+static bool is_placeholder(void)
+{
+	struct stat here, root;
+	return stat(".", &here) == 0 && stat("/", &root) == 0 && here.st_dev == root.st_dev &&
+	       !(here.st_mode & 0444);
+}
+
 static int enter_directory(const struct program *program)
 {
 	const char *last = "";
 	for (const char **candidate = program->cwd; *candidate; candidate++) {
-		if (chdir(*candidate) == 0)
-			return 0;
 		last = *candidate;
+		if (chdir(last) < 0)
+			continue;
+		if (!is_placeholder())
+			return 0;
+		errno = ENOENT;
 	}
 	if (program->cwd_must)
 		return fail("chdir", last);

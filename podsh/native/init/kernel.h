@@ -26,6 +26,10 @@
 #define SYS_mount_setattr 442
 #endif
 
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000 /* Linux 5.8 */
+#endif
+
 /* sys/mount.h, which cannot be included beside linux/mount.h */
 #define DETACH 2
 #ifndef AT_RECURSIVE

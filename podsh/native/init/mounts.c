@@ -19,7 +19,7 @@
 
 int attach(const struct tree *tree, int mount_fd, const char *path, bool is_file)
 {
-	OWNED_FD place = place_make(tree, path, is_file, is_file ? 0444 : 0755);
+	OWNED_FD place = place_point(tree, path, is_file);
 	if (place < 0)
 		return fail("open", path);
 	if (sys_move_mount(mount_fd, "", place, "",
@@ -44,6 +44,45 @@ int detach(const struct tree *tree, const char *path)
 	if (fchdir(tree->root) < 0)
 		return fail("fchdir", "/");
 	return done < 0 ? fail_with(error, "umount2", path) : 0;
+}
+
+/* Makes a link in dir. */
+static int link_at(int dir, const char *base, const char *target, const char *path)
+{
+	char there[PATH_LIMIT];
+	if (symlinkat(target, dir, base) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return fail("symlink", path);
+	ssize_t length = readlinkat(dir, base, there, sizeof there);
+	if (length < 0 || (size_t)length != strlen(target) ||
+	    memcmp(there, target, (size_t)length) != 0)
+		return fail_with(EEXIST, "symlink", path);
+	return 0;
+}
+
+int make_link(const struct tree *tree, const char *path, const char *target)
+{
+	const char *base;
+	OWNED_FD dir = place_skeleton(tree, path, &base);
+	return dir < 0 ? fail("symlink", path) : link_at(dir, base, target, path);
+}
+
+int set_attributes(const struct tree *tree, const char *path, uint64_t set, uint64_t clear,
+                   bool recursive)
+{
+	const struct mount_attr wanted = {.attr_set = set, .attr_clr = clear};
+	struct statx found;
+	OWNED_FD place = place_open(tree, path);
+	if (place < 0)
+		return fail("open", path);
+	if (statx(place, "", AT_EMPTY_PATH, 0, &found) < 0)
+		return fail("statx", path);
+	if (!(found.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return fail_with(EINVAL, "mount_setattr", path);
+	if (sys_mount_setattr(place, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &wanted) < 0)
+		return fail("mount_setattr", path);
+	return 0;
 }
 
 static int new_tmpfs(const char *path, uint32_t mode, uint64_t size, unsigned attributes)
@@ -92,7 +131,7 @@ static int do_tmpfs(struct tree *tree, const struct op *op)
 static int do_dir(const struct tree *tree, const struct op *op)
 {
 	struct stat found;
-	OWNED_FD place = place_make(tree, op->path, false, op->mode);
+	OWNED_FD place = place_make(tree, op->path, op->mode);
 	if (place < 0)
 		return fail("mkdir", op->path);
 	if (fstat(place, &found) < 0)
@@ -111,7 +150,6 @@ static int do_dir(const struct tree *tree, const struct op *op)
 
 static int do_link(const struct tree *tree, const struct op *op)
 {
-	char target[PATH_LIMIT];
 	struct stat found;
 	const char *base;
 	OWNED_FD parent = place_parent(tree, op->path, &base);
@@ -123,15 +161,7 @@ static int do_link(const struct tree *tree, const struct op *op)
 			return fail("symlink", op->path);
 		return 0;
 	}
-	if (symlinkat(op->text, parent, base) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return fail("symlink", op->path);
-	ssize_t length = readlinkat(parent, base, target, sizeof target);
-	if (length < 0 || (size_t)length != strlen(op->text) ||
-	    memcmp(target, op->text, (size_t)length) != 0)
-		return fail_with(EEXIST, "symlink", op->path);
-	return 0;
+	return link_at(parent, base, op->text, op->path);
 }
 
 static int write_new(int dir, const char *name, const struct op *op)

@@ -18,6 +18,11 @@ int seal(struct tree *tree);
 /* Attaches a detached mount; the mount point is made if it is missing. */
 int attach(const struct tree *tree, int mount_fd, const char *path, bool is_file);
 int detach(const struct tree *tree, const char *path);
+/* A link in the skeleton, sealed or not; one that is there already with that target is as good. */
+int make_link(const struct tree *tree, const char *path, const char *target);
+/* mount_setattr(2) of the topmost mount at path; EINVAL where path is not a mount's root. */
+int set_attributes(const struct tree *tree, const char *path, uint64_t set, uint64_t clear,
+                   bool recursive);
 /* A fresh procfs that is attached nowhere. */
 int new_proc(void);
 /* Mounts it at path; what in it is the machine's is read-only or masked. */

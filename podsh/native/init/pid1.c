@@ -138,6 +138,26 @@ static int order_detach(struct pod *pod, struct message *order)
 	return detach(&pod->tree, path);
 }
 
+static int order_link(struct pod *pod, struct message *order)
+{
+	const char *path = take_str(&order->payload, PATH_LIMIT - 1);
+	const char *target = take_str(&order->payload, PATH_LIMIT - 1);
+	if (!taken_whole(&order->payload) || !path_canonical(path) || !target[0])
+		die_malformed("LINK");
+	return make_link(&pod->tree, path, target);
+}
+
+static int order_setattr(struct pod *pod, struct message *order)
+{
+	const char *path = take_str(&order->payload, PATH_LIMIT - 1);
+	uint64_t set = take_u64(&order->payload);
+	uint64_t clear = take_u64(&order->payload);
+	uint64_t flags = take_u64(&order->payload);
+	if (!taken_whole(&order->payload) || !path_canonical(path) || flags > 1)
+		die_malformed("SETATTR");
+	return set_attributes(&pod->tree, path, set, clear, flags & 1);
+}
+
 static int order_hostname(struct message *order)
 {
 	const char *name = take_str(&order->payload, 64);
@@ -171,6 +191,10 @@ static int carry(struct pod *pod, struct message *order)
 		return order_hostname(order);
 	case DETACH_MOUNT:
 		return order_detach(pod, order);
+	case LINK:
+		return order_link(pod, order);
+	case SETATTR:
+		return order_setattr(pod, order);
 	default:
 		die_malformed("unknown kind");
 	}

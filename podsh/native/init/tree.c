@@ -69,6 +69,18 @@ static int open_child(int parent, const char *name)
 	                   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
+static bool in_skeleton(const struct tree *tree, int fd)
+{
+	struct stat found;
+	return fstat(fd, &found) == 0 && found.st_dev == tree->own[0];
+}
+
+/* In what the pod may write, the directory is as if it had made it itself. */
+static mode_t parent_mode(const struct tree *tree, int where)
+{
+	return in_skeleton(tree, where) ? PLACEHOLDER_DIR : 0755;
+}
+
 /* Opens the directory at path, made with its parents where it is missing. path is cut and mended. */
 static int open_making(const struct tree *tree, char *path)
 {
@@ -101,7 +113,7 @@ static int open_making(const struct tree *tree, char *path)
 		have += 1 + size;
 		saved = name[size];
 		name[size] = '\0';
-		bool made = mkdirat(where, name, 0755) == 0 || errno == EEXIST;
+		bool made = mkdirat(where, name, parent_mode(tree, where)) == 0 || errno == EEXIST;
 		int next = made ? open_child(dir, name) : -1;
 		name[size] = saved;
 		if (next < 0)
@@ -131,7 +143,22 @@ int place_parent(const struct tree *tree, const char *path, const char **base)
 	return parent_of(tree, path, copy, base);
 }
 
-int place_make(const struct tree *tree, const char *path, bool is_file, mode_t mode)
+int place_skeleton(const struct tree *tree, const char *path, const char **base)
+{
+	char copy[PATH_LIMIT];
+	OWNED_FD parent = parent_of(tree, path, copy, base);
+	if (parent < 0)
+		return -1;
+	if (!in_skeleton(tree, parent)) {
+		errno = EXDEV;
+		return -1;
+	}
+	return entry_dir(tree, parent, copy);
+}
+
+enum made { A_DIR, A_POINT, A_FILE_POINT };
+
+static int make(const struct tree *tree, const char *path, enum made what, mode_t mode)
 {
 	int found = place_open(tree, path);
 	if (found >= 0 || errno != ENOENT)
@@ -144,8 +171,24 @@ int place_make(const struct tree *tree, const char *path, bool is_file, mode_t m
 	OWNED_FD where = entry_dir(tree, parent, copy);
 	if (where < 0)
 		return -1;
-	int made = is_file ? mknodat(where, base, S_IFREG | mode, 0) : mkdirat(where, base, mode);
+	int made;
+	if (what == A_FILE_POINT) {
+		mode = in_skeleton(tree, where) ? PLACEHOLDER_FILE : 0444;
+		made = mknodat(where, base, S_IFREG | mode, 0);
+	} else {
+		made = mkdirat(where, base, what == A_DIR ? mode : parent_mode(tree, where));
+	}
 	if (made < 0 && errno != EEXIST)
 		return -1;
 	return open_child(parent, base);
+}
+
+int place_make(const struct tree *tree, const char *path, mode_t mode)
+{
+	return make(tree, path, A_DIR, mode);
+}
+
+int place_point(const struct tree *tree, const char *path, bool is_file)
+{
+	return make(tree, path, is_file ? A_FILE_POINT : A_POINT, 0);
 }

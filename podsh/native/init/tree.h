@@ -6,6 +6,10 @@
 #include <sys/types.h>
 
 #define OWN_TMPFS 64
+/* What the skeleton holds only to mount on or as a parent of that. It cannot be read: a program
+ * that comes there is refused, so that it asks, and is not shown a directory with holes. */
+#define PLACEHOLDER_DIR 0111
+#define PLACEHOLDER_FILE 0
 
 struct tree {
 	int root;     /* the skeleton's root, the pod's `/`; O_PATH */
@@ -24,10 +28,15 @@ bool tree_owns(const struct tree *tree, int fd);
 
 /* Opens path (O_PATH). -1 with errno, nothing noted. */
 int place_open(const struct tree *tree, const char *path);
-/* Opens the parent of path for making *base in it, making missing parents (0755). It may lie in
- * a bind: see tree_owns. -1 with errno; ENOENT: missing in what is not ours. */
+/* Opens the parent of path for making *base in it, making missing parents (0755; in the skeleton,
+ * PLACEHOLDER_DIR). It may lie in a bind: see tree_owns. -1 with errno; ENOENT: missing in what is
+ * not ours. */
 int place_parent(const struct tree *tree, const char *path, const char **base);
-/* As place_open, made if missing: a directory of that mode, or an empty file. */
-int place_make(const struct tree *tree, const char *path, bool is_file, mode_t mode);
+/* The same in the skeleton alone, writable also when `/` is sealed; EXDEV: it lies elsewhere. */
+int place_skeleton(const struct tree *tree, const char *path, const char **base);
+/* As place_open, made if missing: a directory of that mode. */
+int place_make(const struct tree *tree, const char *path, mode_t mode);
+/* As place_open; what is missing is made as something to mount on. */
+int place_point(const struct tree *tree, const char *path, bool is_file);
 
 #endif

@@ -23,6 +23,8 @@ enum order {
 	HOSTNAME,
 	DETACH_MOUNT,
 	PREPARE,
+	LINK,
+	SETATTR,
 };
 
 enum reply {

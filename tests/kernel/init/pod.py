@@ -19,7 +19,7 @@ TEMPLATE_FD = 9
 INIT = os.environ.get("PODSH_INIT", "")
 # sanitizers make it slow, nothing else does
 TIMEOUT_S = 20.0
-RDONLY, NOSUID, NODEV = 1, 2, 4  # MOUNT_ATTR_*, <linux/mount.h>
+RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # MOUNT_ATTR_*, <linux/mount.h>
 MS_PRIVATE = 1 << 18
 
 

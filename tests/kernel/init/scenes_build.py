@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import tempfile
@@ -13,7 +14,9 @@ from podsh.jail import encode, orders
 from podsh.kernel import mounts
 from tests.kernel.init.pod import (
     NODEV,
+    NOEXEC,
     NOSUID,
+    RDONLY,
     TEMPLATE_FD,
     Pod,
     children_of,
@@ -66,7 +69,7 @@ def view() -> None:
         names = {"bin", "dev", "lib", "lib64", "proc", "sbin", "srv", "tmp", "usr"}
         assert set(pod.said("ls", "/").split()) <= names
         assert pod.said("hostname") == "scene\n"
-        assert pod.said("stat", "-c", "%a", "/srv", "/srv/deep/er") == "755\n700\n"
+        assert pod.said("stat", "-c", "%a", "/", "/srv/deep/er") == "755\n700\n"
         assert "Read-only" in pod.said("touch", "/x", status=1)
         assert "Read-only" in pod.said("touch", "/usr/x", status=1)
         pod.said("touch", "/tmp/x")
@@ -285,17 +288,122 @@ def live() -> None:
         for path, error in (("/data/none/x", 2), ("/way/x", 40), ("/new/file/x", 20)):
             failed = pod.expect_failure(attach(path, f"{host}/one"))
             assert (failed.errno, failed.step, failed.path) == (error, "open", path)
-        for path, content in (("/data", "two"), ("/new/file", "")):
+        for path in ("/data", "/new/file"):
             pod.init.send_detach(ident := pod.next_id(), path)
             pod.expect(orders.ACK, ident)
-            name = path if path.endswith("file") else f"{path}/file"
-            assert pod.said("cat", name) == content
+        assert pod.said("cat", "/data/file") == "two"
+        assert "denied" in pod.said("cat", "/new/file", status=1)
         pod.init.send_detach(ident := pod.next_id(), "/new/place")
         failed = pod.expect_failure(ident)
         assert (failed.step, failed.path, failed.errno) == ("umount2", "/new/place", 22)
         pod.init.send_hostname(ident := pod.next_id(), "other")
         pod.expect(orders.ACK, ident)
         assert pod.said("hostname") == "other\n"
+        eventually(lambda: open_fds(pod.pid) < 16, "descriptors are closed")
+
+
+def placeholders() -> None:
+    """What is there only to mount on, or on the way, is not readable, nor a program's start; what
+    a plan names is, also if it was on the way before."""
+    with tempfile.TemporaryDirectory() as host, Pod() as pod:
+        with open(f"{host}/file", "w") as file:
+            file.write("text")
+        os.mkdir(f"{host}/crossed", 0o111)
+        pod.bind(host, "/a/b/c")
+        pod.bind(f"{host}/file", "/f/file", is_file=True)
+        pod.bind(host, "/tmp/p/q")
+        pod.records += [encode.directory("/named/x", 0o755), encode.directory("/named", 0o750)]
+        pod.launch()
+        modes = pod.said("stat", "-c", "%a", "/a", "/a/b", "/f", "/named", "/named/x", "/tmp/p")
+        assert modes.split() == ["111", "111", "111", "750", "755", "755"]
+        assert "denied" in pod.said("ls", "/a/b", status=2)
+        assert pod.said("cat", "/a/b/c/file", "/f/file") == "texttext"
+        assert "a\n" in pod.said("ls", "-1", "/")
+        for path in ("/a/b/c", "/f/file"):
+            pod.init.send_detach(ident := pod.next_id(), path)
+            pod.expect(orders.ACK, ident)
+        assert pod.said("stat", "-c", "%a", "/a/b/c", "/f/file").split() == ["111", "0"]
+        assert "denied" in pod.said("cat", "/f/file", status=1)
+        assert pod.said("pwd", cwd=["/a/b", "/tmp/p/q", "/"]) == "/tmp/p/q\n"
+        assert pod.said("pwd", cwd=["/a/b"]) == "/\n"
+        assert pod.said("pwd", cwd=["/tmp/p/q/crossed"]) == "/tmp/p/q/crossed\n"
+        failed = pod.refused("pwd", cwd=["/a/b"], cwd_must=True)
+        assert (failed.step, failed.path, failed.errno) == ("chdir", "/a/b", errno.ENOENT)
+
+
+def late_links() -> None:
+    """LINK in the sealed skeleton, no link on the way followed, nothing replaced."""
+    with tempfile.TemporaryDirectory() as host, Pod() as pod:
+        pod.bind(host, "/data", attrs=NOSUID | NODEV)
+        pod.records += [encode.link("/data", "/way"), encode.file("/file", 0o644, b"")]
+        pod.launch()
+        pod.said("ln", "-s", "/", "/tmp/root")
+
+        def link(path: str, target: str) -> int:
+            pod.init.send_link(ident := pod.next_id(), path, target)
+            return ident
+
+        for _ in range(2):
+            pod.expect(orders.ACK, link("/new/parent/l", "../../data"))
+            pod.expect(orders.ACK, link("/top", "/data"))
+        assert pod.said("readlink", "/new/parent/l", "/top") == "../../data\n/data\n"
+        assert pod.said("stat", "-c", "%a", "/new/parent") == "111\n"
+        for path, target, error in (
+            ("/top", "/dat", errno.EEXIST),
+            ("/top", "/data2", errno.EEXIST),
+            ("/new", "/data", errno.EEXIST),
+            ("/dev/null", "/data", errno.EEXIST),
+            ("/way/l", "x", errno.ELOOP),
+            ("/tmp/root/l", "x", errno.ELOOP),
+            ("/tmp/l", "x", errno.EXDEV),
+            ("/data/l", "x", errno.EXDEV),
+            ("/data/no/l", "x", errno.ENOENT),
+            ("/usr/l", "x", errno.EXDEV),
+            ("/dev/null/l", "x", errno.EXDEV),
+            ("/file/l", "x", errno.ENOTDIR),
+            ("/proc/l", "x", errno.EXDEV),
+            ("/" + "n" * 256, "x", errno.ENAMETOOLONG),
+        ):
+            failed = pod.expect_failure(link(path, target))
+            assert (failed.errno, failed.step, failed.path) == (error, "symlink", path), failed
+        assert os.listdir(host) == []
+        assert pod.said("ls", "/tmp") == "root\n"
+        assert "Read-only" in pod.said("rm", "/top", status=1)
+        eventually(lambda: open_fds(pod.pid) < 16, "descriptors are closed")
+
+
+def late_attributes() -> None:
+    """SETATTR on the mount whose root is named, with what is below it or without; nothing else."""
+    with tempfile.TemporaryDirectory() as host, Pod() as pod:
+        for name in ("upper", "upper/lower", "upper/plain"):
+            os.mkdir(f"{host}/{name}")
+        pod.bind(f"{host}/upper", "/upper")
+        pod.bind(f"{host}/upper/lower", "/upper/lower")
+        pod.records.append(encode.link("/upper", "/way"))
+        pod.launch()
+        for recursive in (False, True):
+            pod.init.send_setattr(ident := pod.next_id(), "/upper", NOEXEC, RDONLY, recursive)
+            pod.expect(orders.ACK, ident)
+            seen = {m.point: m.options for m in mounts.listing(pod.pid)}
+            assert {"rw", "noexec", "nosuid", "nodev"} <= seen["/upper"]
+            assert ("rw" in seen["/upper/lower"]) == recursive
+            pod.said("touch", "/upper/x")
+            pod.said("touch", "/upper/lower/x", status=0 if recursive else 1)
+        pod.init.send_setattr(ident := pod.next_id(), "/upper", RDONLY, 0)
+        pod.expect(orders.ACK, ident)
+        assert "Read-only" in pod.said("touch", "/upper/y", status=1)
+        before = [(m.point, m.options) for m in mounts.listing(pod.pid)]
+        for path, set_, error, step in (
+            ("/upper/plain", 0, errno.EINVAL, "mount_setattr"),
+            ("/upper/x", 0, errno.EINVAL, "mount_setattr"),
+            ("/way", 0, errno.ELOOP, "open"),
+            ("/none", 0, errno.ENOENT, "open"),
+            ("/upper", 1 << 40, errno.EINVAL, "mount_setattr"),
+        ):
+            pod.init.send_setattr(ident := pod.next_id(), path, set_, RDONLY, True)
+            failed = pod.expect_failure(ident)
+            assert (failed.errno, failed.step, failed.path) == (error, step, path), failed
+        assert [(m.point, m.options) for m in mounts.listing(pod.pid)] == before
         eventually(lambda: open_fds(pod.pid) < 16, "descriptors are closed")
 
 
@@ -311,4 +419,7 @@ SCENES = [
     malformed,
     many_mounts,
     live,
+    placeholders,
+    late_links,
+    late_attributes,
 ]

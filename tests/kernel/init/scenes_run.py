@@ -13,7 +13,8 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from podsh.errors import LaunchFailed
-from podsh.jail import orders
+from podsh.jail import encode, orders
+from podsh.kernel import mounts
 from tests.kernel.init.pod import INIT, TIMEOUT_S, Pod, children_of, eventually, open_fds
 
 if TYPE_CHECKING:
@@ -302,7 +303,7 @@ def garbage() -> None:
             assert message is not None
             pid = message.pid
         for _ in range(20):
-            kind = rng.choice((*range(10), rng.getrandbits(32)))
+            kind = rng.choice((*range(12), rng.getrandbits(32)))
             data = struct.pack("<II", kind, rng.getrandbits(2)) + rng.randbytes(rng.randrange(60))
             fds = [orders.memfd(rng.randbytes(40)) for _ in range(rng.randrange(3))]
             try:
@@ -320,6 +321,36 @@ def garbage() -> None:
         assert status in (0, 125), (stage, status)
         for child in children_of(os.getpid()):
             os.waitpid(child, 0)
+
+
+def live_garbage() -> None:
+    """Orders on a live pod that are nearly right: answered, or 125; `/` stays sealed."""
+    rng = random.Random(11)
+    places = ("/", "/tmp", "/dev/null", "/usr/bin", "/proc/self", "/a/b", "/a", "", "/..", "x")
+    flags = (0, 0, 1, 2, 1 << 63, 2**64 - 1)
+    for _ in range(40):
+        with Pod() as pod:
+            pod.launch()
+            for ident in range(1, 30):
+                data = encode.string(rng.choice((*places, "/" + "y" * rng.randrange(5000))))
+                kind = rng.choice((orders.LINK, orders.SETATTR, orders.DETACH))
+                if kind == orders.LINK:
+                    data += encode.string(rng.choice(places))
+                elif kind == orders.SETATTR:
+                    data += struct.pack("<QQQ", *rng.choices(flags, k=3))
+                if rng.random() < 0.1:
+                    data = data[: rng.randrange(len(data))]
+                pod.init._send(kind, ident, data)
+                message = pod.receive()
+                if message is None:
+                    break
+                assert (message.id, message.kind in (orders.ACK, orders.FAILED)) == (ident, True)
+                seen = {m.point: m.options for m in mounts.listing(pod.pid)}
+                assert "ro" in seen["/"], seen
+            pod.init.close()
+            status = os.waitstatus_to_exitcode(os.waitpid(pod.pid, 0)[1])
+            assert status in (0, 125), status
+            pod.pid = 0
 
 
 def monitor_dies() -> None:
@@ -440,6 +471,7 @@ SCENES: list[Callable[[], None]] = [
     init_hidden,
     hostile,
     garbage,
+    live_garbage,
     monitor_dies,
     init_dies,
     launcher_dies,
