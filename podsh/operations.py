@@ -170,7 +170,33 @@ class Sysctl:
         return f"sysctl   {self.name} = {self.value}" + ("" if self.needed else " (if there)")
 
 
-Op = Tmpfs | Dir | Link | File | Bind | Hide | Device | Proc | Devpts | Hostname | Loopback | Sysctl
+@dataclass(frozen=True, slots=True)
+class Shim:
+    """The library that programs preload, and its generation page."""
+
+    tag: ClassVar[str] = "shim"
+    library: str
+    page: str
+
+    def __str__(self) -> str:
+        return f"shim     {self.library}, {self.page} ro"
+
+
+Op = (
+    Tmpfs
+    | Dir
+    | Link
+    | File
+    | Bind
+    | Hide
+    | Device
+    | Proc
+    | Devpts
+    | Hostname
+    | Loopback
+    | Sysctl
+    | Shim
+)
 _OPS: dict[str, type[Any]] = {
     op.tag: op
     for op in (
@@ -186,18 +212,21 @@ _OPS: dict[str, type[Any]] = {
         Hostname,
         Loopback,
         Sysctl,
+        Shim,
     )
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What the system-call filter refuses beyond its fixed list."""
+    """What the system-call filter refuses beyond its fixed list; ``notify``: calls with a path
+    go to the monitor before the kernel carries them out."""
 
     refuse_setid: bool  # root's pods must not make setuid files
     ptrace: bool = False
     nesting: bool = False
     new_filters: bool = True
+    notify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +273,8 @@ class JailPlan:
             if on
         ]
         lines.append(f"filter   default refusals, foreign ABIs killed; also {', '.join(extra)}")
+        if self.filter.notify:
+            lines.append("notify   calls with a path wait for the monitor, which may grant more")
         lines += [
             f"limit    {name} {soft}" + ("" if soft == hard else f" (hard {hard})")
             for name, soft, hard in self.program.rlimits
@@ -293,6 +324,10 @@ DEFAULT_TMPFS = 1024 * MIB
 DEFAULT_PTYS = 64
 ROOT_TMPFS = 64 * MIB
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+# podsh's own in every pod. No $LIB in the path of the library: musl takes it for a name, and ld.so
+# of a foreign ABI complains of whatever it does not find.
+OWN = "/.podsh"
+SHIM = Shim(f"{OWN}/shim.so", f"{OWN}/gen")
 
 
 def system(tmpfs_size: int, ptys: int, shm_exec: bool, proc: bool) -> tuple[Op, ...]:
@@ -307,6 +342,8 @@ def system(tmpfs_size: int, ptys: int, shm_exec: bool, proc: bool) -> tuple[Op, 
         Link("pts/ptmx", "/dev/ptmx"),
         Devpts("/dev/pts", ptys),
         Tmpfs("/dev/shm", 0o1777, tmpfs_size, shm_exec),
+        Dir(OWN),
+        SHIM,
     ]
     if proc:
         ops.append(Proc())

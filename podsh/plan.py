@@ -11,6 +11,7 @@ from podsh.errors import UsageError
 from podsh.operations import (
     DEFAULT_PTYS,
     DEFAULT_TMPFS,
+    SHIM,
     Bind,
     Dir,
     File,
@@ -60,7 +61,8 @@ class Facts:
     """What the plan must know of the machine and the caller.
 
     ``state``: the pod's own state directory on the host. ``hide``: podsh's own paths.
-    ``nofile``: the highest hard RLIMIT_NOFILE that a pod may have.
+    ``nofile``: the highest hard RLIMIT_NOFILE that a pod may have. ``requests``: calls can be
+    held and asked about.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Facts:
     hide: tuple[str, ...] = ()
     umask: int = 0o022
     nofile: int = DEFAULT_OPEN_FILES
+    requests: bool = False
 
 
 def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
@@ -167,6 +170,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
             ptrace=profile.seccomp.ptrace,
             nesting=profile.seccomp.nesting,
             new_filters=profile.seccomp.new_filters,
+            notify=facts.requests,
         ),
         program=Program(
             argv=tuple(argv),
@@ -196,7 +200,16 @@ def environment(
         env["HOME"] = home
     env |= dict(profile.run.env)
     env |= dict(request.env)
+    if facts.requests and profile.access.shim:
+        # after the program's own; a list of ld.so's takes spaces and colons
+        env["LD_PRELOAD"] = _appended(env.get("LD_PRELOAD", ""), SHIM.library)
+        # AddressSanitizer wants to be the first library, and would end the program
+        env["ASAN_OPTIONS"] = _appended(env.get("ASAN_OPTIONS", ""), "verify_asan_link_order=0")
     return tuple(env.items())
+
+
+def _appended(items: str, item: str) -> str:
+    return f"{items}:{item}" if items else item
 
 
 def hostname(domain: str) -> str:

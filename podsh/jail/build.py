@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from podsh import operations as p
+from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import encode
 from podsh.jail.resolve import Found, Names, below, expand, find
@@ -29,6 +30,8 @@ from podsh.kernel.uapi import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from podsh.jail.generation import Generation
 
 _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -86,8 +89,10 @@ class Builder:
     context manager. Its methods raise LaunchFailed with the step, the path and the reason.
     """
 
-    def __init__(self, ops: Sequence[p.Op]) -> None:
+    def __init__(self, ops: Sequence[p.Op], generation: Generation | None = None) -> None:
+        """``generation``: of the pod, where ``ops`` has a Shim."""
         self.ops = ops
+        self._generation = generation
         self.links: dict[str, str] = {}  # links of the host that the pod mirrors
         self.bounds: list[Bound] = []
         self.at: dict[str, Bound] = {}  # by destination
@@ -139,6 +144,7 @@ class Builder:
             p.Hostname: lambda op: self._add(encode.hostname(op.name)),
             p.Loopback: lambda _: self._add(encode.loopback()),
             p.Sysctl: self._sysctl,
+            p.Shim: self._shim,
         }
         for op in self.ops:
             if (carry_out := simple.get(type(op))) is not None:
@@ -295,6 +301,18 @@ class Builder:
             self._mount(clone(fd, attrs, recursive=False), path, True, False)
         finally:
             os.close(fd)
+
+    def _shim(self, op: p.Shim) -> None:
+        # by itself: what it lies in is hidden from every pod
+        fd = os.open(paths.shim_library(), os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+            self._mount(clone(fd, attrs, recursive=False), op.library, True, False)
+        finally:
+            os.close(fd)
+        page = self._generation.mount() if self._generation is not None else None
+        if page is not None:
+            self._mount(page, op.page, True, False)
 
     # -- what no pod sees
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 import resource
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import LaunchFailed, PodshError
@@ -13,15 +13,25 @@ from podsh.jail import build, encode, orders
 from podsh.kernel import seccomp
 from podsh.operations import STANDARD, Filter, JailPlan, Program
 
+if TYPE_CHECKING:
+    from podsh.jail.generation import Generation
+
 
 class Jail:
-    """A built jail whose init waits for programs. Owns the connection to init."""
+    """A built jail whose init waits for programs. Owns the connection to init, and the page."""
 
-    __slots__ = ("filter", "init", "init_pid", "name", "plan", "remove", "state_dir")
+    __slots__ = ("filter", "generation", "init", "init_pid", "name", "plan", "remove", "state_dir")
 
-    def __init__(self, init: orders.Init, message: dict[str, Any], template_fd: int) -> None:
+    def __init__(
+        self,
+        init: orders.Init,
+        message: dict[str, Any],
+        template_fd: int,
+        generation: Generation,
+    ) -> None:
         """Build what ``message`` describes; raises LaunchFailed with step, path and reason."""
         self.init = init
+        self.generation = generation
         self.plan = JailPlan.from_wire(message["plan"])
         self.name = self.plan.name
         self.state_dir: str = message["state_dir"]
@@ -32,7 +42,7 @@ class Jail:
             ops = ops[len(STANDARD) :]
         else:
             init.restart()
-        with build.Builder(ops) as builder:
+        with build.Builder(ops, generation) as builder:
             # init attaches the binds while the paths to hide are looked for
             records, mounts = builder.shown(init.prepared)
             init.prepare(template_fd, encode.plan(records), own_net, mounts)
@@ -48,7 +58,7 @@ class Jail:
         size: tuple[int, int],
     ) -> None:
         """Order init to start ``program``; the answer comes as a message."""
-        data = encoded(program, stdio, size, self.filter)
+        data = encoded(program, stdio, size, self.filter, self.plan.filter.notify)
         self.init.send_run(ident, data, stdio)
 
 
@@ -59,6 +69,7 @@ def filter_of(asked: Filter) -> bytes:
         ptrace=asked.ptrace,
         nesting=asked.nesting,
         new_filters=asked.new_filters,
+        notify=asked.notify,
     )
     return seccomp.cached(spec, os.path.join(paths.cache_dir(), "filters"))
 
@@ -68,8 +79,9 @@ def encoded(
     stdio: tuple[int | None, int | None, int | None],
     size: tuple[int, int],
     code: bytes,
+    listen: bool = False,
 ) -> bytes:
-    """``program`` as init reads it, with the filter ``code``."""
+    """``program`` as init reads it, with the filter ``code``; ``listen``: which notifies."""
     return encode.program(
         argv=program.argv,
         env=[f"{key}={value}" for key, value in program.env],
@@ -85,12 +97,13 @@ def encoded(
         ],
         stdio=stdio,
         filter=code,
+        listen=listen,
     )
 
 
-def prepare(init: orders.Init, template_fd: int) -> None:
+def prepare(init: orders.Init, template_fd: int, generation: Generation) -> None:
     """Have a standby's init make what most pods begin with."""
-    with build.Builder(STANDARD) as builder:
+    with build.Builder(STANDARD, generation) as builder:
         records, mounts = builder.shown(0)
         init.prepare(template_fd, encode.plan(records), True, mounts)
 

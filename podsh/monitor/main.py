@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import build, encode, orders
+from podsh.jail.generation import Generation
 from podsh.kernel import fds, process
 from podsh.monitor.launch import Jail, describe, encoded, filter_of, prepare, read_message
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
@@ -53,10 +54,12 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
     # collection of garbage gets between a launch and its answer
     gc.disable()
     init: orders.Init | None = None
+    generation: Generation | None = None
     trouble: Exception | None = None
     try:
         init = orders.Init.spawn(paths.init_binary(), template_fd)
-        prepare(init, template_fd)
+        generation = Generation()
+        prepare(init, template_fd, generation)
         warm_up()
         init.settle()
     except Exception as exc:
@@ -72,10 +75,10 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
     os.close(received[0])
     process.set_name(f"podsh: {message['plan']['name']}")
     try:
-        if trouble is not None or init is None:
+        if trouble is not None or init is None or generation is None:
             taken()
             raise trouble or LaunchFailed("no init")
-        await _live(init, message, template_fd, portal, taken)
+        await _live(init, message, template_fd, generation, portal, taken)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
@@ -129,11 +132,12 @@ async def _live(
     init: orders.Init,
     message: dict[str, Any],
     template_fd: int,
+    generation: Generation,
     portal: socket.socket,
     taken: Callable[[], None],
 ) -> None:
     try:
-        jail = Jail(init, message, template_fd)
+        jail = Jail(init, message, template_fd, generation)
     except Exception as exc:
         taken()
         init.close()

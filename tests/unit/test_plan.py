@@ -80,6 +80,30 @@ def test_clear_env_leaves_only_what_is_named() -> None:
     assert plan.program.env == (("A", "b"),)
 
 
+def test_the_shim_goes_with_requests_only() -> None:
+    asking = dataclasses.replace(FACTS, requests=True)
+    plan = p.make_plan(profile(), p.Request(), asking)
+    env = dict(plan.program.env)
+    assert env["LD_PRELOAD"] == "/.podsh/shim.so"
+    assert env["ASAN_OPTIONS"] == "verify_asan_link_order=0"
+    assert plan.filter.notify
+    assert [line for line in plan.describe() if line.startswith("notify ")]
+    silent = p.make_plan(profile(), p.Request(), FACTS)
+    slow = p.make_plan(profile(access=Access(shim=False)), p.Request(), asking)
+    for other in (silent, slow):
+        assert not {"LD_PRELOAD", "ASAN_OPTIONS"} & set(dict(other.program.env))
+    assert (silent.filter.notify, slow.filter.notify) == (False, True)
+    assert not [line for line in silent.describe() if line.startswith("notify ")]
+
+
+def test_what_a_program_preloads_itself_comes_first() -> None:
+    asking = dataclasses.replace(FACTS, requests=True)
+    run = Run(cmd=("true",), env=(("LD_PRELOAD", "libx.so"), ("ASAN_OPTIONS", "a=1:b=2")))
+    env = dict(p.make_plan(profile(run=run), p.Request(), asking).program.env)
+    assert env["LD_PRELOAD"] == "libx.so:/.podsh/shim.so"
+    assert env["ASAN_OPTIONS"] == "a=1:b=2:verify_asan_link_order=0"
+
+
 @pytest.mark.parametrize(
     ("fields", "name"),
     [

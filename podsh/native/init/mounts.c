@@ -15,7 +15,7 @@
 #include "util.h"
 
 /* The name of a file of the skeleton between its making and its mounting elsewhere. */
-#define SCRATCH ".podsh"
+#define SCRATCH ".podsh.new"
 
 int attach(const struct tree *tree, int mount_fd, const char *path, bool is_file)
 {

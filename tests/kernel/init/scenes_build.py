@@ -120,7 +120,7 @@ def files_and_links() -> None:
             assert pod.said("stat", "-c", "%a", "/opt/own", "/etc/machine-id") == "640\n444\n"
             assert "Read-only" in pod.said("rm", "-f", "/opt/own", status=1)
             assert pod.said("readlink", "/opt/link") == "/tmp\n"
-            assert set(pod.said("ls", "-A", "/").split()) & {".podsh", "s"} == set()
+            assert set(pod.said("ls", "-A", "/").split()) & {".podsh.new", "s"} == set()
         with open(f"{host}/etc/machine-id") as file:
             assert file.read() == "host\n"
 
