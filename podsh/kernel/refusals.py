@@ -87,6 +87,8 @@ TIOCSETD = termios.TIOCSETD  # line disciplines load modules
 PR_SET_SECCOMP = 22  # <linux/prctl.h>
 
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16  # <bits/socket.h>
+# SOCK_DGRAM is 2 and SOCK_RAW 3, which is the same for AF_UNIX; SOCK_TYPE_MASK is 0xf
+_DGRAM_MASK, _DGRAM = 0xE, 2
 NETLINK_ROUTE, NETLINK_KOBJECT_UEVENT = 0, 15  # <linux/netlink.h>
 IPPROTO_MPTCP = 262  # <linux/in.h>
 
@@ -156,6 +158,11 @@ def _sockets() -> Iterator[Rule]:
         yield Rule("socket", refuse(errno.EPROTONOSUPPORT), tests)
     for mask, value in outside((AF_UNIX,)):
         yield Rule("socketpair", refuse(errno.EAFNOSUPPORT), (Compare(0, mask, value),))
+    # a datagram names its receiver in memory, where a filter cannot look: it would reach a socket
+    # without a connect(2). One of a pair does so too. Streams ignore such names.
+    datagrams = (Compare(0, INT, AF_UNIX), Compare(1, _DGRAM_MASK, _DGRAM))
+    for call in ("socket", "socketpair"):
+        yield Rule(call, refuse(errno.EPROTONOSUPPORT), datagrams)
 
 
 def _setid() -> Iterator[Rule]:

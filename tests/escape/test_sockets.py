@@ -48,6 +48,9 @@ SERVERS = (
     Row("host_udp", (*NOBODY, "no")),
     Row("host_abstract", ("ECONNREFUSED",)),
     Row("host_socket_file", ("ENOENT",)),
+    Row("bound_datagram", ("EPROTONOSUPPORT",)),
+    Row("bound_datagram_raw", ("EPROTONOSUPPORT",)),
+    Row("bound_datagram_of_a_pair", ("EPROTONOSUPPORT",)),
     Row("interfaces", NOTHING, may_lack=True),
 )
 

@@ -169,6 +169,10 @@ class Yard:
             self.facts[fact] = server.getsockname()[1] if fact.endswith("port") else ""
         path.chmod(0o777)
         self.facts |= {"abstract": name, "path": str(path)}
+        datagrams = self._stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        datagrams.bind(str(self.bound / "datagrams"))
+        (self.bound / "datagrams").chmod(0o777)
+        self.facts["datagrams"] = str(self.bound / "datagrams")
         udp = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
         self.facts["udp_port"] = udp.getsockname()[1]

@@ -98,6 +98,9 @@ REFUSED: list[tuple[list[object], int]] = [
     (["socket", 16 | GARBAGE, 3, 12], errno.EPROTONOSUPPORT),
     (["socket", 10, 99, 262 | GARBAGE], errno.EPROTONOSUPPORT),
     (["socketpair", 2, 1, 0, 0], errno.EAFNOSUPPORT),
+    (["socket", 1, 2, 0], errno.EPROTONOSUPPORT),
+    (["socket", 1 | GARBAGE, 3 | 0x80800 | GARBAGE, 0], errno.EPROTONOSUPPORT),
+    (["socketpair", 1, 2 | 0x80000, 0, 0], errno.EPROTONOSUPPORT),
 ]
 
 
@@ -118,7 +121,9 @@ def test_unknown_and_ordinary_calls(caller: Caller) -> None:
         ["socket", 2, 1, 0],
         ["socket", 16, 3, 0],
         ["socket", 16, 3 | 0x80000, 15],
-        ["socket", 1 | GARBAGE, 1, 0],
+        ["socket", 1 | GARBAGE, 1 | 0x80800, 0],
+        ["socket", 1, 5, 0],
+        ["socket", 2, 2, 0],
         ["openat", -100 & 0xFFFFFFFF, "/etc/passwd", 0, 0],
         ["unshare", 0x400],  # CLONE_FS
         ["prctl", 15, "name", 0, 0, 0],

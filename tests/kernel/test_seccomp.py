@@ -108,12 +108,14 @@ def model(spec: FilterSpec, call: str, args: tuple[int, ...]) -> int:
             return EINVAL if not spec.new_filters and low[0] == 22 else 0
         case "socket" if low[0] not in (1, 2, 10, 16):
             return EAFNOSUPPORT
+        case "socket" | "socketpair" if low[0] == 1:
+            return EPROTONOSUPPORT if low[1] & 0xF in (2, 3) else 0
         case "socket" if low[0] == 16:
             return 0 if low[2] in (0, 15) else EPROTONOSUPPORT
         case "socket":
-            return EPROTONOSUPPORT if low[0] != 1 and low[2] == 262 else 0
+            return EPROTONOSUPPORT if low[2] == 262 else 0
         case "socketpair":
-            return 0 if low[0] == 1 else EAFNOSUPPORT
+            return EAFNOSUPPORT
         case "chmod" | "fchmod" | "creat" | "mknod" | "mkdir":
             return EPERM if args[1] & setid else 0
         case "fchmodat" | "fchmodat2" | "mknodat" | "mkdirat":

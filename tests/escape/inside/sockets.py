@@ -1,11 +1,13 @@
 """Sockets: families with their own attack surface, and servers of the host's.
 
 facts: ``tcp_port`` and ``udp_port`` on the host's loopback, ``abstract`` (the name of a listening
-socket), ``path`` (a listening socket's file).
+socket), ``path`` (a listening socket's file), ``datagrams`` (a receiving socket's, in a directory
+that the pod sees).
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -161,6 +163,30 @@ def host_abstract() -> bool:
 
 def host_socket_file() -> bool:
     return _connects(socket.SOCK_STREAM, socket.AF_UNIX, facts["path"])
+
+
+def _sends(sender: socket.socket) -> bool:
+    """Not blocking: nobody reads, and a full queue is a way in as well."""
+    with sender, contextlib.suppress(BlockingIOError):
+        sender.setblocking(False)
+        sender.sendto(b"x", facts["datagrams"])
+    return True
+
+
+def bound_datagram() -> bool:
+    return _sends(socket.socket(socket.AF_UNIX, DGRAM))
+
+
+def bound_datagram_raw() -> bool:
+    """AF_UNIX takes SOCK_RAW for datagrams."""
+    return _sends(socket.socket(socket.AF_UNIX, RAW))
+
+
+def bound_datagram_of_a_pair() -> bool:
+    """A socket that has a peer may still name another receiver."""
+    one, two = socket.socketpair(socket.AF_UNIX, DGRAM)
+    with two:
+        return _sends(one)
 
 
 def interfaces() -> list[str]:
