@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import marshal
 import os
@@ -17,6 +16,7 @@ from podsh.jail import build, encode, orders
 from podsh.jail.generation import Generation
 from podsh.kernel import fds, process
 from podsh.monitor.launch import Jail, describe, encoded, filter_of, prepare, read_message
+from podsh.monitor.loop import Loop
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
 from podsh.operations import (
@@ -35,6 +35,8 @@ from podsh.wire.framing import Decoder, encode_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podsh.wire.channel import Channel
+
 # a foreground client that never comes for its pod
 START_S = 10.0
 SETTLE_S = 0.01
@@ -46,12 +48,8 @@ def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]
     ``requests``: the socket that all standby monitors read from; a message comes with the
     memfd of its fields and one end of the connection to the portal. ``taken()`` tells the zygote.
     """
-    asyncio.run(_standby(requests, template_fd, taken))
-
-
-async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]) -> None:
-    # whatever can be done before anybody waits: the loop runs, the namespaces are made; and no
-    # collection of garbage gets between a launch and its answer
+    # whatever can be done before anybody waits: the namespaces are made; and no collection of
+    # garbage gets between a launch and its answer
     gc.disable()
     init: orders.Init | None = None
     generation: Generation | None = None
@@ -78,7 +76,7 @@ async def _standby(requests: socket.socket, template_fd: int, taken: Callable[[]
         if trouble is not None or init is None or generation is None:
             taken()
             raise trouble or LaunchFailed("no init")
-        await _live(init, message, template_fd, generation, portal, taken)
+        _live(init, message, template_fd, generation, portal, taken)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
@@ -128,7 +126,7 @@ def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) 
         pass
 
 
-async def _live(
+def _live(
     init: orders.Init,
     message: dict[str, Any],
     template_fd: int,
@@ -144,7 +142,7 @@ async def _live(
         _write_meta(message)
         _report(portal, message, exc)
         return
-    loop = asyncio.get_running_loop()
+    loop = Loop()
     server: Server
     settled = False
 
@@ -156,7 +154,7 @@ async def _live(
         settled = True
         taken()
         gc.enable()
-        if not (message["rm"] and pod.done.is_set()):
+        if not (message["rm"] and pod.done):
             _write_meta(message)
 
     def notify(event: dict[str, Any]) -> None:
@@ -166,22 +164,35 @@ async def _live(
                 settle()
         server.notify(event)
 
-    pod = Pod(jail, notify)
+    pod = Pod(loop, jail, notify)
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
-    server = Server(pod, _listen(message["socket"]), message["socket"])
+    server = Server(loop, pod, _listen(message["socket"]), message["socket"])
     server.adopt(portal)
     server.notify({"ev": "ready", **server.snapshot()})
     loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
     loop.call_later(SETTLE_S, settle)
     if not message["detach"]:
         loop.call_later(START_S, pod.end)
-    await pod.done.wait()
+    loop.run(lambda: pod.done)
     settle()
     server.close()
-    await asyncio.gather(*(client.flush(FLUSH_S) for client in server.clients))
+    _flush(loop, server.clients)
     pod.close()
+    loop.close()
     _reap(jail.init_pid)
+
+
+def _flush(loop: Loop, clients: set[Channel]) -> None:
+    """Until they were given everything, are gone, or none took anything for so long."""
+
+    def queued() -> int:
+        return sum(client.queued for client in clients)
+
+    while before := queued():
+        loop.run(lambda: queued() < before, FLUSH_S)
+        if queued() >= before:
+            return
 
 
 def _reap(pid: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podsh.monitor.launch import Jail
+    from podsh.monitor.loop import Loop
     from podsh.wire.channel import Channel
 
 MAIN = 1
@@ -83,7 +83,7 @@ def exit_code(status: int) -> tuple[int, int | None]:
 class Pod:
     """State of the one pod; ``notify`` carries events to the portal."""
 
-    def __init__(self, jail: Jail, notify: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, loop: Loop, jail: Jail, notify: Callable[[dict[str, Any]], None]) -> None:
         self.jail = jail
         self.notify = notify
         self.grants = Grants(jail)
@@ -91,11 +91,11 @@ class Pod:
         self.started = time.time()
         self.programs: dict[int, Program] = {}
         self.main: Program | None = None
-        self.done = asyncio.Event()
+        self.done = False  # its main program has ended, or never will begin
         # signals that init has no room for: (program, number, group)
         self._late: dict[tuple[int, int, int], None] = {}
         self._ids = MAIN
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._loop.add_reader(jail.init.fileno(), self._from_init)
 
     # -- starting
@@ -199,7 +199,9 @@ class Pod:
         program.pid = pid
         main = program.id == MAIN
         log = Log(os.path.join(self.jail.state_dir, "log")) if main else None
-        program.terminal = Terminal(master, log, lambda _: self._terminal_ended(program))
+        program.terminal = Terminal(
+            self._loop, master, log, lambda _: self._terminal_ended(program)
+        )
         if main:
             self.state = "running"
             self.notify({"ev": "start", "pid": pid, "argv": list(program.argv)})
@@ -216,7 +218,7 @@ class Pod:
             code = {NotFound: 127, NotExecutable: 126}.get(type(error), 125)
             self._record({"state": "failed", "exit": code, "error": error.to_wire()})
             self.notify({"ev": "failed", "code": code, "error": error.to_wire()})
-            self.done.set()
+            self.done = True
         if program.on_started is not None:
             program.on_started(error)
 
@@ -248,7 +250,7 @@ class Pod:
             # who may ask it for a pod of the same name at once
             self._record({"state": "exited", "exit": code, "signal": signo})
             self.notify({**message, "seconds": round(time.time() - self.started, 3)})
-            self.done.set()
+            self.done = True
         viewers = {program.terminal.holder, program.owner, *program.terminal.watchers}
         for viewer in viewers:
             if viewer is not None:
@@ -268,7 +270,7 @@ class Pod:
             self.state = "failed"
             self._record({"state": "failed", "exit": 125})
             self.notify({"ev": "failed", "code": 125})
-        self.done.set()
+        self.done = True
 
     def _record(self, fields: dict[str, Any]) -> None:
         """The exit, on disk for a portal that comes later; --rm leaves nothing to find."""
@@ -335,11 +337,11 @@ class Pod:
 
     def end(self, code: int = 128 + signal.SIGKILL) -> None:
         """End a pod whose program never started."""
-        if self.main is None and not self.done.is_set():
+        if self.main is None and not self.done:
             self.state = "exited"
             self._record({"state": "exited", "exit": code, "signal": None})
             self.notify({"ev": "exit", "code": code, "signal": None, "seconds": 0})
-            self.done.set()
+            self.done = True
 
 
 def run_error(name: str, message: orders.Message) -> LaunchFailed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from podsh.wire.framing import DATA
 if TYPE_CHECKING:
     import socket
 
+    from podsh.monitor.loop import Loop
     from podsh.monitor.terminal import Terminal
 
 HELLO_S = 5.0
@@ -36,13 +36,13 @@ class Session:
 class Server:
     """Accepts and serves clients; owns the listening socket and its name."""
 
-    def __init__(self, pod: Pod, listener: socket.socket, path: str) -> None:
+    def __init__(self, loop: Loop, pod: Pod, listener: socket.socket, path: str) -> None:
         self.pod = pod
         self.path = path
         self.portal: Channel | None = None
         self.clients: set[Channel] = set()
         self._listener = listener
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         listener.setblocking(False)
         self._loop.add_reader(listener.fileno(), self._accept)
 
@@ -71,7 +71,7 @@ class Server:
         except (PodshError, OSError):
             sock.close()
             return
-        channel = Channel(sock, self._frame, self._closed)
+        channel = Channel(self._loop, sock, self._frame, self._closed)
         channel.tag = Session()
         self.clients.add(channel)
         self._loop.call_later(HELLO_S, self._no_hello, channel)
@@ -83,7 +83,7 @@ class Server:
 
     def adopt(self, sock: socket.socket) -> Channel:
         """The connection to the portal that ordered this pod; no hello is needed on it."""
-        channel = Channel(sock, self._frame, self._closed)
+        channel = Channel(self._loop, sock, self._frame, self._closed)
         channel.tag = Session()
         channel.tag.role = "portal"
         self.clients.add(channel)

@@ -7,7 +7,6 @@ misses output and is given the last screenful again when it comes back.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import os
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podsh.monitor.loop import Loop
     from podsh.wire.channel import Channel
 
 READ_BYTES = 1 << 16
@@ -122,7 +122,9 @@ class Log:
 class Terminal:
     """Owns the pty master. ``on_end`` is called once, when nothing more can come from it."""
 
-    def __init__(self, master: int, log: Log | None, on_end: Callable[[Terminal], None]) -> None:
+    def __init__(
+        self, loop: Loop, master: int, log: Log | None, on_end: Callable[[Terminal], None]
+    ) -> None:
         os.set_blocking(master, False)
         self._fd = master
         # a program with pipes for 0-2 keeps no descriptor of its terminal: held for it, or the
@@ -131,7 +133,7 @@ class Terminal:
         self._peer: int = fcntl.ioctl(master, _TIOCGPTPEER, flags)
         self._log = log
         self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._ring: deque[bytes] = deque()
         self._ring_bytes = 0
         self._total = 0

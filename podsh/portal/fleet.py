@@ -213,7 +213,7 @@ class Fleet:
             raise LaunchFailed("its monitor ended", place=pod.name, hint="see the portal's log")
 
     def _connect(self, name: str, sock: socket.socket) -> None:
-        channel = Channel(sock, self._frame, self._closed)
+        channel = Channel(self._loop, sock, self._frame, self._closed)
         channel.tag = name
         self._channels[name] = channel
 
@@ -340,7 +340,7 @@ class Fleet:
         except BaseException:
             sock.close()
             raise
-        channel = Channel(sock, frame, closed)
+        channel = Channel(self._loop, sock, frame, closed)
         channel.send(messages.hello(messages.PORTAL))
         channel.send({"op": "snapshot", "id": 1})
         try:

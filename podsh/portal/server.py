@@ -84,7 +84,7 @@ class Portal:
         self._fleet.stop_zygote()
         await self._fleet.bury()
         for client in list(self._clients):
-            await client.flush(1.0)
+            await _flush(client, 1.0)
             client.close()
 
     # -- connections
@@ -104,7 +104,7 @@ class Portal:
         except (PodshError, OSError):
             sock.close()
             return
-        channel = Channel(sock, self._frame, self._closed)
+        channel = Channel(self._loop, sock, self._frame, self._closed)
         channel.tag = False  # no hello yet
         self._clients.add(channel)
 
@@ -351,6 +351,15 @@ class Portal:
             "lost": lost,
             "zygote": self._fleet.zygote_pid,
         }
+
+
+async def _flush(client: Channel, patience_s: float) -> None:
+    """Wait until it was given everything, is gone, or took nothing for so long."""
+    queued, left = client.queued, patience_s
+    while client.queued and not client.closed and left > 0:
+        await asyncio.sleep(0.005)
+        left = patience_s if client.queued < queued else left - 0.005
+        queued = client.queued
 
 
 _OPERATIONS: dict[str, Any] = {

@@ -1,9 +1,8 @@
-"""The asyncio end of a connection: frames in and out, descriptors received, bounded queues."""
+"""The event loop's end of a connection: frames in and out, descriptors received, bounded queues."""
 
 from __future__ import annotations
 
 import array
-import asyncio
 import os
 import socket
 from collections import deque
@@ -14,6 +13,16 @@ from podsh.wire.framing import Decoder, encode_data, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+
+    class Loop(Protocol):
+        """What is needed of a loop: asyncio's has it, and the monitor's own."""
+
+        def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> object: ...
+        def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> object: ...
+        def remove_reader(self, fd: int) -> bool: ...
+        def remove_writer(self, fd: int) -> bool: ...
+
 
 READ_BYTES = 1 << 16
 # a peer passes 0-2 at most, once; more waiting than that is a fault
@@ -45,13 +54,14 @@ class Channel:
 
     def __init__(
         self,
+        loop: Loop,
         sock: socket.socket,
         on_frame: Callable[[Channel, int, Any], None],
         on_close: Callable[[Channel, Exception | None], None],
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._decoder = Decoder()
         self._on_frame = on_frame
         self._on_close = on_close
@@ -184,13 +194,3 @@ class Channel:
         self.fds = []
         self._queue.clear()
         self.queued = 0
-
-    async def flush(self, patience_s: float) -> None:
-        """Wait until the queue is empty, the peer gone, or nothing was taken for so long."""
-        queued = self.queued
-        end = self._loop.time() + patience_s
-        while self.queued and not self.closed and self._loop.time() < end:
-            await asyncio.sleep(0.005)
-            if self.queued < queued:
-                queued = self.queued
-                end = self._loop.time() + patience_s

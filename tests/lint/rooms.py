@@ -53,7 +53,7 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "ptyprocess": ("monitor.terminal",),
     "tomlkit": ("profiles.save",),
     "hatchling": ("native.hatch_build",),
-    "asyncio": ("monitor", "portal", "console", "wire.channel"),
+    "asyncio": ("portal", "console"),
 }
 
 

@@ -20,6 +20,7 @@ class Ends:
         self.frames: list[tuple[int, Any]] = []
         self.closed: list[Exception | None] = []
         self.channel = Channel(
+            asyncio.get_running_loop(),
             ours,
             lambda _, kind, payload: self.frames.append((kind, payload)),
             lambda _, error: self.closed.append(error),

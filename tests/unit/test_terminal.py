@@ -26,7 +26,7 @@ class Viewer:
     def __init__(self) -> None:
         ours, self.peer = socket.socketpair()
         self.peer.setblocking(False)
-        self.channel = Channel(ours, lambda *_: None, lambda *_: None)
+        self.channel = Channel(asyncio.get_running_loop(), ours, lambda *_: None, lambda *_: None)
         self.decoder = Decoder()
         self.seen = bytearray()
 
@@ -49,7 +49,9 @@ class Bench:
         master, self.slave = pty.openpty()
         tty.setraw(self.slave)
         self.ended: list[bool] = []
-        self.terminal = t.Terminal(master, log, lambda _: self.ended.append(True))
+        self.terminal = t.Terminal(
+            asyncio.get_running_loop(), master, log, lambda _: self.ended.append(True)
+        )
         self.viewers: list[Viewer] = []
 
     def viewer(self) -> Viewer:
