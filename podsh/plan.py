@@ -79,7 +79,7 @@ class Facts:
 
 def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
     """Names of settings that this version reads but cannot yet carry out; a launch refuses them."""
-    seccomp, access, limits = profile.seccomp, profile.access, profile.limits
+    seccomp, limits = profile.seccomp, profile.limits
     net = (request and request.net) or profile.net.mode
     asked = [
         ("[seccomp] allow", seccomp.allow is not None),
@@ -96,11 +96,6 @@ def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
         ("[wayland]", profile.wayland.enabled or profile.wayland.nested),
         ("[run] init", profile.run.init is not None),
         ("cmdr", profile.run.cmdr is not None),
-        ("[access] transition", access.transition is not None),
-        ("[access] unlisted = ask", access.unlisted == "ask"),
-        ("[access] ask", bool(access.ask)),
-        ("[access] confined = false", not access.confined),
-        ("[access] unattended = hold", access.unattended == "hold"),
     ]
     return [name for name, on in asked if on]
 
@@ -196,7 +191,7 @@ def environment(
             if key in caller:
                 env[key] = caller[key]
         env |= {key: val for key, val in caller.items() if key.startswith(ENV_PASSED_PREFIX)}
-        env.setdefault("PATH", ROOT_PATH if facts.uid == 0 else DEFAULT_PATH)
+        env.setdefault("PATH", _default_path(facts.uid))
         env["HOME"] = home
     env |= dict(profile.run.env)
     env |= dict(request.env)
@@ -210,6 +205,16 @@ def environment(
 
 def _appended(items: str, item: str) -> str:
     return f"{items}:{item}" if items else item
+
+
+def search_path(profile: Profile, environ: tuple[tuple[str, str], ...], uid: int) -> str:
+    """PATH in a pod of the profile where the command line does not give it."""
+    caller = () if profile.run.clear_env else environ
+    return dict((*caller, *profile.run.env)).get("PATH", _default_path(uid))
+
+
+def _default_path(uid: int) -> str:
+    return ROOT_PATH if uid == 0 else DEFAULT_PATH
 
 
 def hostname(domain: str) -> str:

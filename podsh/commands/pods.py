@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podsh.console.render import age, event_line, show, show_argv, signal_name, table
+from podsh.console.render import age, event_line, show, show_argv, show_domain, signal_name, table
 from podsh.errors import TimedOut, UsageError
 from podsh.wire import messages
 
@@ -47,14 +47,14 @@ def _row(pod: Mapping[str, Any], long: bool) -> list[str]:
         show(str(pod.get("name", "?"))),
         state_words(pod),
         str(pod.get("pid") or "-"),
-        show(str(pod.get("profile") or "-")),
+        show_domain(str(pod.get("domain") or pod.get("profile") or "-")),
         age(time.time() - started) if isinstance(started, (int, float)) else "-",
         show_argv(map(str, pod.get("argv") or ()), 0 if long else _COMMAND_WIDTH),
     ]
     if long:
         row[5:5] = [
             "yes" if pod.get("attached") else "no",
-            str(pod.get("requests") or 0),
+            str(pod.get("waiting") or 0),
             show(str(pod["state_dir"])) if pod.get("state_dir") else "-",
         ]
     return row

@@ -65,6 +65,12 @@ COMMANDS: tuple[Command, ...] = (
                 choices=("private", "podhome", "tmp", "host"),
                 help="the home shown: private, podhome, tmp or host",
             ),
+            Option(
+                "--ask",
+                value="HOW",
+                choices=("hold", "deny"),
+                help="requests while nobody is there: hold, or deny at once",
+            ),
             Option("--dry-run", help="print the plan, start nothing"),
         ),
         rest="CMD",

@@ -48,6 +48,7 @@ def request(args: Args) -> dict[str, Any]:
         "net": args.maybe("net"),
         "env": environment(args.many("env")),
         "home_mode": args.maybe("home"),
+        "ask": args.maybe("ask"),
         "rows": 24,
         "cols": 80,
         "tty": False,

@@ -76,7 +76,7 @@ class Feed(threading.Thread):
         client = self._client = connect_running()
         if client is None:
             return
-        events = client.events()
+        events = client.events(console=True)
         stale = True
         for event in events:
             kind = event.get("ev")

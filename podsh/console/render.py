@@ -61,6 +61,11 @@ def show(value: str | bytes, width: int = 0) -> str:
     return f'"{shown}"' if quoted else shown
 
 
+def show_domain(name: str) -> str:
+    """``A∩B``: the names of profiles, and what joins them."""
+    return "∩".join(map(show, name.split("∩")))
+
+
 def show_text(text: str) -> str:
     """A sentence that may quote strings from outside: made safe, not quoted; one line."""
     if text.isascii() and text.isprintable():

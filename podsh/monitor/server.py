@@ -270,6 +270,8 @@ class Server:
             self._kill(_signo(message))
         elif op == "snapshot":
             answer = self.snapshot()
+        elif op == "present":
+            pass  # whether a console is open
         elif op == "mount":
             self._mount(channel, message)
             return

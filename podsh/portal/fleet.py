@@ -70,6 +70,7 @@ class Fleet:
         self._channels: dict[str, Channel] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._asked = 0
+        self._here = False
         self._changed: dict[str, list[asyncio.Future[None]]] = {}
         self._loop = asyncio.get_running_loop()
         self._zygote: subprocess.Popen[bytes] | None = None
@@ -192,6 +193,7 @@ class Fleet:
         self.pods[pod.name] = pod
         pod.started = time.time()
         self._connect(pod.name, ours)
+        self.order(pod.name, "present", here=self._here)
         try:
             while True:
                 try:
@@ -311,6 +313,7 @@ class Fleet:
             channel.tag = name
             channel.rebind(self._frame, self._closed)
             self._channels[name] = channel
+            self.order(name, "present", here=self._here)
             self._on_event({"ev": "adopted", "ts": time.time(), "pod": name, "pid": pod.pid})
             return
         pod.state = str(ended.get("state", LOST))
@@ -401,6 +404,14 @@ class Fleet:
             raise from_wire(message["error"])
         found: dict[str, Any] = message["ok"]
         return found
+
+    def present(self, here: bool) -> None:
+        """Whether some console is open, told to every monitor: a person may be asked then."""
+        if here == self._here:
+            return
+        self._here = here
+        for name in self._channels:
+            self.order(name, "present", here=here)
 
     def remove_soon(self, name: str) -> None:
         self._keep(self.remove(name))

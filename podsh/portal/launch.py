@@ -7,21 +7,23 @@ import os
 import pwd
 import re
 import resource
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh import paths
 from podsh.errors import UsageError
 from podsh.plan import Facts, Request, make_plan
+from podsh.policy.access import Access
+from podsh.portal import bycommand
 from podsh.profiles import find
 from podsh.profiles.schema import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
 
     from podsh.operations import JailPlan
+    from podsh.portal.domains import Domains, Known, Loaded
     from podsh.profiles.schema import Profile
 
-DEFAULT_PROFILE = "base"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -36,11 +38,60 @@ def context(message: dict[str, Any]) -> Context:
     return Context(home, cwd if cwd.startswith("/") else "/", tuple(environ.items()))
 
 
-def load(library: find.Library, message: dict[str, Any], ctx: Context) -> Profile:
-    """The profile that a run asks for: several are joined into their union."""
-    names = [str(name) for name in message.get("profiles") or [DEFAULT_PROFILE]]
-    profiles = [library.load(name, ctx) for name in names]
-    return profiles[0] if len(profiles) == 1 else find.union(profiles)
+class Start(NamedTuple):
+    """What a pod starts as. ``policy``: what its monitor decides by (see ``policy`` below)."""
+
+    profile: Profile
+    policy: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def start(domains: Domains, library: find.Library, message: dict[str, Any], ctx: Context) -> Start:
+    """By profile (several are joined into their union), or by the command alone."""
+    loaded = domains.load(ctx)
+    names = [str(name) for name in message.get("profiles") or ()]
+    if names:
+        profiles = [library.load(name, ctx) for name in names]
+        profile = profiles[0] if len(profiles) == 1 else find.union(profiles)
+        return _as(profile, domains, loaded, message)
+    notes = tuple(f"no domain until it is mended: {reason}" for reason in loaded.broken)
+    begun = bycommand.begin(domains, loaded, message, ctx)
+    if begun is None:
+        return _as(loaded.base, domains, loaded, message)._replace(notes=notes)
+    known, profile = begun
+    return Start(profile, policy(None, known, domains, profile, message), notes)
+
+
+def _as(profile: Profile, domains: Domains, loaded: Loaded, message: dict[str, Any]) -> Start:
+    own = domains.of(profile, loaded.base)
+    return Start(profile, policy(own, domains.covering(loaded, own), domains, profile, message))
+
+
+def policy(
+    own: Known | None,
+    others: Iterable[Known],
+    domains: Domains,
+    profile: Profile,
+    message: dict[str, Any],
+) -> dict[str, Any]:
+    """What a monitor decides by: see ``monitor/desk.py``.
+
+    own: the profile that the pod was started with; None: by command. others: the candidates, or
+    the domains that it may move to. grants: what the command line showed beside.
+    """
+    shown = [(path, False) for path in message.get("ro", ())]
+    shown += [(path, True) for path in message.get("rw", ())]
+    grants = [Access.of(domains.paths.real(str(path))[0], write) for path, write in shown]
+    access = profile.access
+    return {
+        "own": own.wire if own else None,
+        "domains": [known.wire for known in others],
+        "hidden": domains.hidden(),
+        "unattended": message.get("ask") or access.unattended or "deny",
+        "shim": access.shim,
+        "confined": access.confined,
+        "grants": [[grant.path, grant.perms] for grant in grants],
+    }
 
 
 def choose_name(message: dict[str, Any], profile: Profile, taken: Container[str]) -> str:

@@ -20,6 +20,11 @@ FAILED = "failed"
 LOST = "lost"
 ENDED = frozenset((EXITED, FAILED, LOST))
 
+# what a monitor tells beside; none of it moves the pod, any may come in any state
+_BESIDE = frozenset(
+    "attached detached grant revoke request merged denial gone transition note".split()
+)
+
 # state -> {event: next state}; an event that is not here is a fault of the caller
 TRANSITIONS: dict[str, dict[str, str]] = {
     BUILDING: {"ready": READY, "failed": FAILED, "lost": LOST},
@@ -37,6 +42,7 @@ class Pod:
     __slots__ = (
         "argv",
         "attached",
+        "domain",
         "error",
         "exit",
         "init_pid",
@@ -47,6 +53,7 @@ class Pod:
         "pid",
         "profile",
         "remove",
+        "requests",
         "signal",
         "socket",
         "started",
@@ -57,6 +64,8 @@ class Pod:
     def __init__(self, name: str, profile: str, state_dir: str, socket: str) -> None:
         self.name = name
         self.profile = profile
+        self.domain = profile  # where it is now; the profile is where it began
+        self.requests: set[int] = set()  # those that wait
         self.state = BUILDING
         self.state_dir = state_dir
         self.socket = socket
@@ -83,11 +92,9 @@ class Pod:
         Raises ValueError for an event that cannot happen in this state, changing nothing.
         """
         kind = event["ev"]
-        if kind in ("attached", "detached"):
-            self.attached = kind == "attached"
+        if kind in _BESIDE:
+            self._note(kind, event)
             return False
-        if kind in ("grant", "revoke"):
-            return False  # the monitor keeps the list
         following = TRANSITIONS[self.state].get(kind)
         if following is None:
             raise ValueError(f"event {kind} in state {self.state}")
@@ -101,10 +108,21 @@ class Pod:
         else:
             self.pid = 0
             self.attached = False
+            self.requests.clear()
             self.exit = int(event.get("code", 125))
             self.signal = event.get("signal")
             self.error = event.get("error")
         return True
+
+    def _note(self, kind: str, event: dict[str, Any]) -> None:
+        if kind in ("attached", "detached"):
+            self.attached = kind == "attached"
+        elif kind == "transition":
+            self.domain = str(event["new"])
+        elif kind == "request":
+            self.requests.add(int(event["id"]))
+        elif kind in ("grant", "denial", "gone") and event.get("id") is not None:
+            self.requests.discard(int(event["id"]))
 
     def take(self, snapshot: dict[str, Any]) -> None:
         """Take over what a live monitor says of its pod (adoption, or its first word)."""
@@ -113,6 +131,8 @@ class Pod:
         self.init_pid = int(snapshot["init_pid"])
         self.monitor_pid = int(snapshot["monitor_pid"])
         self.profile = str(snapshot["profile"])
+        self.domain = str(snapshot.get("domain") or self.profile)
+        self.requests = {int(row["id"]) for row in snapshot.get("requests", ())}
         self.argv = [str(word) for word in snapshot["argv"]]
         self.started = float(snapshot["started"])
         self.attached = bool(snapshot["attached"])
@@ -126,6 +146,8 @@ class Pod:
             "init_pid": self.init_pid or None,
             "monitor_pid": self.monitor_pid or None,
             "profile": self.profile,
+            "domain": self.domain,
+            "waiting": len(self.requests),
             "argv": self.argv,
             "started": self.started,
             "exit": self.exit,

@@ -15,6 +15,7 @@ from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
 from podsh.portal import launch
+from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.profiles import find
@@ -49,9 +50,12 @@ class Portal:
         # pods that a foreground client has not started yet: its end is theirs
         self._promised: dict[Channel, list[Pod]] = {}
         self._followers: dict[Channel, frozenset[str]] = {}
+        # followers at which a person sits, who may be asked
+        self._consoles: set[Channel] = set()
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._calls: set[asyncio.Task[None]] = set()
         self._library = find.Library(paths.config_dir())
+        self._domains = Domains(self._library)
 
     async def open(self) -> None:
         """Adopt what is running, start the zygote, listen."""
@@ -115,6 +119,8 @@ class Portal:
     def _closed(self, channel: Channel, _error: Exception | None) -> None:
         self._clients.discard(channel)
         self._followers.pop(channel, None)
+        self._consoles.discard(channel)
+        self._fleet.present(bool(self._consoles))
         for pod in self._promised.pop(channel, ()):
             if pod.state in (BUILDING, READY):
                 self._fleet.order(pod.name, "kill", signo=int(signal.SIGKILL))
@@ -183,12 +189,16 @@ class Portal:
                     channel.send(event)
         channel.send({"ev": "live"})
         self._followers[channel] = pods
+        if message.get("console") and not channel.closed:
+            self._consoles.add(channel)
+            self._fleet.present(True)
 
     # -- pods
 
     async def run(self, client: Channel, message: dict[str, Any]) -> dict[str, Any]:
         ctx = launch.context(message)
-        profile = launch.load(self._library, message, ctx)
+        start = launch.start(self._domains, self._library, message, ctx)
+        profile = start.profile
         fleet = self._fleet
         name = launch.choose_name(message, profile, fleet.pods)
         plan = launch.plan(message, profile, name, ctx)
@@ -221,9 +231,10 @@ class Portal:
                 "rows": int(message.get("rows", 24)),
                 "cols": int(message.get("cols", 80)),
                 "request": request,
+                "policy": start.policy,
             },
         )
-        return {**pod.row(), "notes": list(plan.notes)}
+        return {**pod.row(), "notes": [*start.notes, *plan.notes]}
 
     def _owns_state(self, pod: Pod, source: str) -> None:
         """A pod file names its pod's state; another file of that name must not get at it."""
@@ -238,10 +249,10 @@ class Portal:
 
     async def plan(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         ctx = launch.context(message)
-        profile = launch.load(self._library, message, ctx)
-        name = launch.choose_name(message, profile, self._fleet.pods)
-        plan = launch.plan(message, profile, name, ctx)
-        return {"lines": plan.describe(), "notes": list(plan.notes)}
+        start = launch.start(self._domains, self._library, message, ctx)
+        name = launch.choose_name(message, start.profile, self._fleet.pods)
+        plan = launch.plan(message, start.profile, name, ctx)
+        return {"lines": plan.describe(), "notes": [*start.notes, *plan.notes]}
 
     async def ps(self, _: Channel, __: dict[str, Any]) -> dict[str, Any]:
         return {"pods": [pod.row() for pod in self._fleet.pods.values()]}
@@ -334,7 +345,7 @@ class Portal:
             binds += [{"path": row["src"], "write": row["write"]} for row in given]
         return {
             "home_mode": request.get("home_mode"),
-            "extends": request.get("profiles") or [launch.DEFAULT_PROFILE],
+            "extends": request.get("profiles") or [find.BASE],
             "binds": binds,
             "net": request.get("net"),
             "env": request.get("env") or {},

@@ -23,11 +23,12 @@ _REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)|(\$\{)|\{cw
 class Expander:
     """Expands for one caller. ``environ`` None: variables of the environment may not be read."""
 
-    __slots__ = ("_cwd", "ctx", "environ")
+    __slots__ = ("_cwd", "ctx", "environ", "read")
 
     def __init__(self, ctx: Context, environ: dict[str, str] | None) -> None:
         self.ctx = ctx
         self.environ = environ
+        self.read: dict[str, str] = {}  # the variables read so far
         self._cwd: str | None = None
 
     @property
@@ -71,6 +72,7 @@ class Expander:
         value = self.environ.get(name)
         if value is None:
             raise Bad(f"uses ${name}, which is not set", f"set {name}, or write $$ for a plain $")
+        self.read[name] = value
         return value
 
 

@@ -11,13 +11,14 @@ the next of that name: a user's ``python`` can extend the shipped one.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh import paths
 from podsh.errors import UsageError
 from podsh.profiles import merge, narrow, pod, toml
 from podsh.profiles.chain import Chain
-from podsh.profiles.expand import Expander, project
+from podsh.profiles.expand import Expander, is_wide, project
 from podsh.profiles.read import Stamp, read, stamp
 from podsh.profiles.schema import Context, Profile
 from podsh.profiles.union import union as union
@@ -32,7 +33,9 @@ SYSTEM = "/etc/podsh/profiles"
 JETTISON = "/etc/jettison/pods"
 BASE = "base"
 ENDINGS = (".toml", ".pod")
-_KEPT = 256
+_KEPT = 4096
+_VERSIONS = 8  # of one profile: callers in several places
+_RACY_NS = 50_000_000
 
 
 class Entry(NamedTuple):
@@ -58,7 +61,8 @@ class Library:
         self.directories = search_path(config_dir)
         self.ctx = ctx or Context(os.path.expanduser("~"), "/")
         self._layers: dict[str, tuple[Stamp, Layer]] = {}
-        self._built: dict[tuple[str, Context], _Built] = {}
+        self._built: dict[str, list[_Built]] = {}
+        self._listed: tuple[tuple[Stamp | None, ...], list[tuple[str, str, str]]] | None = None
 
     def names(self) -> list[tuple[str, str, str]]:
         """(name, path, description) of every profile found; ``load(name)`` gives it."""
@@ -66,15 +70,10 @@ class Library:
 
     def entries(self) -> list[Entry]:
         """Every profile found, by name; those that do not parse carry their error."""
-        places = [*zip(self.directories, ("user", "system", "shipped"), strict=True)]
-        places += [(directory, "jettison") for directory in self._pod_directories(self.ctx)]
-        stems: dict[str, tuple[str, str]] = {}
-        for directory, origin in places:
-            for file in _files(directory, ENDINGS[1:] if origin == "jettison" else ENDINGS):
-                stems.setdefault(_stem(file), (os.path.join(directory, file), origin))
         found: dict[str, Entry] = {}
-        aliases = set(stems)
-        for stem, (path, origin) in stems.items():
+        listed = self._files_found(self.ctx)
+        aliases = {stem for stem, _, _ in listed}
+        for stem, path, origin in listed:
             try:
                 layer = self.layer(path)
             except UsageError as exc:
@@ -86,6 +85,58 @@ class Library:
             found[name] = Entry(name, path, layer.description, origin, "")
         return [found[name] for name in sorted(found)]
 
+    def _files_found(self, ctx: Context) -> list[tuple[str, str, str]]:
+        """(name, path, origin) of the files of the directories, the first of each name."""
+        places = self._places(ctx)
+        if self._listed is None or self._listed[0] != places:
+            origins = ("user", "system", "shipped", "jettison", "jettison")
+            stems: dict[str, tuple[str, str]] = {}
+            for directory, origin in zip(self._trusted(ctx), origins, strict=True):
+                for file in _files(directory, ENDINGS[1:] if origin == "jettison" else ENDINGS):
+                    stems.setdefault(_stem(file), (os.path.join(directory, file), origin))
+            listed = [(stem, *found) for stem, found in stems.items()]
+            now = time.time_ns()
+            # one that has only just changed may change again without a new stamp
+            if any(place is not None and now - place.ctime_ns < _RACY_NS for place in places):
+                return listed
+            self._listed = (places, listed)
+        return self._listed[1]
+
+    def domains(self, ctx: Context) -> tuple[list[tuple[str, Profile]], list[str]]:
+        """The profiles that are domains for this caller, by names that no two have; and why those
+        that would be are not. One whose ``{cwd}`` would be the home or above it is left out."""
+        found: dict[str, Profile] = {}
+        broken: list[str] = []
+        listed = self._files_found(ctx)
+        taken = {stem for stem, _, _ in listed}
+        for stem, path, origin in listed:
+            if origin == "jettison":
+                continue
+            try:
+                layer = self.layer(path)
+                given = layer.settings.get("access.domain")
+                if not (given.value if given else self._is_domain(path)):
+                    continue
+                profile = self._kept(path, ctx)
+            except UsageError as exc:
+                if not self._needs_project(path, ctx):
+                    broken.append(str(exc))
+                continue
+            name = stem if profile.name in taken else profile.name
+            taken.add(name)
+            found[name] = profile
+        return list(found.items()), broken
+
+    def _needs_project(self, path: str, ctx: Context) -> bool:
+        """Whether a profile that does not load here does in some project."""
+        if not is_wide(ctx.cwd, ctx):
+            return False
+        try:
+            self._kept(path, Context(ctx.home, "/{cwd}", ctx.environ))
+        except UsageError:
+            return False
+        return True
+
     def load(self, name_or_path: str, ctx: Context | None = None) -> Profile:
         """The profile of that name or path, ``extends`` merged and paths expanded.
 
@@ -96,17 +147,26 @@ class Library:
         top = narrow.folder(path, ctx, self._trusted(ctx)) if named else None
         if top is not None:
             return self._project(path, ctx, top)
-        known = self._built.get((path, ctx))
-        if known is not None and self._holds(known, ctx):
-            return known.profile
+        return self._kept(path, ctx)
+
+    def _kept(self, path: str, ctx: Context) -> Profile:
+        """The profile of a file of the person's own, the same object while nothing changes."""
+        environ = dict(ctx.environ)
+        versions = self._built.get(path, [])
+        for known in versions:
+            if known.home == ctx.home and all(environ.get(k) == v for k, v in known.read.items()):
+                if known.cwd in (None, ctx.cwd) and self._holds(known, ctx):
+                    return known.profile
         places = self._places(ctx)
-        expander = Expander(ctx, dict(ctx.environ))
+        expander = Expander(ctx, environ)
         chain = Chain(_Source(self, ctx))
         profile = self._build(path, chain, expander)
-        if len(self._built) >= _KEPT:
+        if len(self._built) >= _KEPT and path not in self._built:
             self._built.clear()
         stamps = tuple((layer.file, self._layers[layer.file][0]) for layer in chain.layers)
-        self._built[path, ctx] = _Built(profile, stamps, places, expander.used_cwd)
+        cwd = ctx.cwd if expander.used_cwd else None
+        built = _Built(profile, stamps, places, ctx.home, cwd, expander.read)
+        self._built[path] = [built, *versions[: _VERSIONS - 1]]
         return profile
 
     def path(self, name_or_path: str, ctx: Context | None = None) -> str:
@@ -149,7 +209,7 @@ class Library:
         """Whether nothing that a built profile depends on has changed."""
         if not all(_stamp(file) == old for file, old in known.stamps):
             return False
-        if known.used_cwd:
+        if known.cwd is not None:
             try:
                 project(ctx)
             except Bad:
@@ -258,12 +318,15 @@ class _Source:
 
 
 class _Built(NamedTuple):
-    """A profile and all that it was made from."""
+    """A profile and all that it was made from: ``cwd`` None where that was not asked for,
+    ``read`` the variables that were."""
 
     profile: Profile
     stamps: tuple[tuple[str, Stamp], ...]
     places: tuple[Stamp | None, ...]
-    used_cwd: bool
+    home: str
+    cwd: str | None
+    read: dict[str, str]
 
 
 def _parse(path: str, text: str) -> Layer:

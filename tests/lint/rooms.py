@@ -23,7 +23,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("jail", ("operations", "kernel", "native")),
     ("monitor", ("jail", "policy", "kernel", "wire", "operations")),
     ("portal.zygote", ("monitor", "profiles", "plan", "wire", "kernel")),
-    ("portal", ("profiles", "plan", "operations", "wire", "kernel")),
+    ("portal", ("profiles", "policy", "plan", "operations", "wire", "kernel")),
     ("console", ("wire", "commands", "portal.client")),
     (
         "commands",

@@ -10,7 +10,7 @@ import pytest
 from podsh import operations as o
 from podsh import plan as p
 from podsh.errors import UsageError
-from podsh.profiles.schema import Access, Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
+from podsh.profiles.schema import Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
 
 HERE = Where("web.toml", 3)
 FACTS = p.Facts(
@@ -112,7 +112,6 @@ def test_what_a_program_preloads_itself_comes_first() -> None:
         ({"caps": ("CAP_NET_RAW",)}, r"\[caps\] keep"),
         ({"net": Net(mode="macvlan")}, "macvlan"),
         ({"limits": Limits(memory=1 << 30)}, r"\[limits\] memory"),
-        ({"access": Access(unlisted="ask")}, r"\[access\] unlisted"),
         ({"run": Run(cmd=("true",), init="/x.sh")}, r"\[run\] init"),
     ],
 )

@@ -57,3 +57,35 @@ def test_looking_on_is_no_change_of_state() -> None:
     assert web.attached
     web.apply({"ev": "exit", "code": 0, "signal": None})
     assert not web.attached
+
+
+def test_requests_that_wait_are_counted_until_they_are_decided_or_gone() -> None:
+    web = pod()
+    web.apply(READY)
+    for number in (7, 8, 9, 10):
+        web.apply({"ev": "request", "id": number, "path": "/x", "mode": "read"})
+    web.apply({"ev": "merged", "id": 7, "count": 2})
+    web.apply({"ev": "note", "text": "16 wait"})
+    assert web.row()["waiting"] == 4
+    web.apply({"ev": "grant", "id": 7, "path": "/x", "mode": "read", "scope": "once"})
+    web.apply({"ev": "grant", "path": "/y", "mode": "read", "scope": "mount"})
+    web.apply({"ev": "denial", "id": 8, "path": "/x", "mode": "read"})
+    web.apply({"ev": "denial", "path": "/z", "mode": "read"})
+    web.apply({"ev": "gone", "id": 9})
+    assert web.requests == {10}
+    web.apply({"ev": "failed"})
+    assert web.row()["waiting"] == 0
+
+
+def test_the_domain_follows_transitions_and_the_profile_stays() -> None:
+    web = pod()
+    web.apply(READY | {"profile": "A∩B"})
+    assert web.row()["domain"] == "A∩B"
+    web.apply({"ev": "transition", "old": "A∩B", "new": "A", "path": "/a", "mode": "read"})
+    assert (web.row()["profile"], web.row()["domain"]) == ("A∩B", "A")
+
+
+def test_an_adopted_pod_is_where_its_monitor_says() -> None:
+    web = pod()
+    web.take(READY | {"state": "running", "pid": 9, "domain": "A", "requests": [{"id": 3}]})
+    assert (web.state, web.domain, web.requests) == (RUNNING, "A", {3})

@@ -131,3 +131,8 @@ def test_output_as_text(data: bytes, lines: list[str]) -> None:
 def test_output_as_text_is_safe(data: bytes) -> None:
     for text in render.plain_lines(data):
         assert all(unicodedata.category(c)[0] != "C" for c in text)
+
+
+def test_a_domains_name_is_shown_with_its_own_sign_and_nothing_elses() -> None:
+    assert render.show_domain("A∩B∩2 more") == 'A∩B∩"2 more"'
+    assert "\x1b" not in render.show_domain("A\x1b[2J∩B")

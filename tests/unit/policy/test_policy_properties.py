@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from podsh.policy.domain import Domain, Index
 from podsh.policy.engine import grant, revoke, step
 from podsh.policy.patterns import covers, touches
 from podsh.policy.state import Request, State, start, start_as
+from podsh.policy.wire import from_wire, to_wire
 from tests.helpers import policies as p
 
 if TYPE_CHECKING:
@@ -236,3 +238,10 @@ def test_a_grant_is_seen_and_revoking_it_takes_back_just_that(
 def test_touching_is_covering_something_there(pattern: p.Pattern, path: str) -> None:
     some = any(covers(pattern.text, one) for one in p.WORLD if contains(path, one))
     assert touches(pattern.text, path) == some
+
+
+@given(p.domains())
+def test_a_domain_survives_the_wire(domain: Domain) -> None:
+    fields = marshal.loads(marshal.dumps(to_wire(domain)))
+    assert from_wire(fields) == domain
+    assert Index([domain]).add(from_wire(fields)) == 1
