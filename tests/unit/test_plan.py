@@ -10,7 +10,7 @@ import pytest
 from podsh import operations as o
 from podsh import plan as p
 from podsh.errors import UsageError
-from podsh.profiles.schema import Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
+from podsh.profiles.schema import Access, Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
 
 HERE = Where("web.toml", 3)
 FACTS = p.Facts(
