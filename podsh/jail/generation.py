@@ -1,14 +1,17 @@
-"""The number by which programs of a pod know that what was refused may have been granted since.
+"""The page by which programs of a pod know what they need not ask for.
 
-The shim keeps refusals for as long as the number stays (podsh/native/shim/ask.c). It lies in a
-file of a tmpfs of its own: here mapped writable, in the pod mounted read-only.
+The shim keeps refusals for as long as its number stays, and asks for nothing that a mount listed
+there lacks (podsh/native/shim/ask.c; the mounts: whole.py). It is a file of a tmpfs of its own:
+here mapped writable, in the pod mounted read-only.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import mmap
 import os
+from typing import TYPE_CHECKING
 
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (
@@ -20,7 +23,12 @@ from podsh.kernel.uapi import (
     OPEN_TREE_CLONE,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _FILE = "gen"
+# struct page of podsh/native/shim/ask.c: generation, count, mounts
+_COUNT, _FIRST, _WORDS = 1, 2, 512
 _ATTRS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
@@ -70,6 +78,17 @@ class Generation:
     def bump(self) -> None:
         """Something may be had now that was refused before: all programs ask again."""
         self._counter[0] += 1
+
+    def publish(self, whole: Iterable[int]) -> None:
+        """Tell which mounts show all that the host has at their place; nothing: none is known.
+
+        To be emptied before a mount is taken away: the next one may get its number.
+        """
+        self._counter[_COUNT] = 0
+        count = 0
+        for count, mount in enumerate(itertools.islice(whole, _WORDS - _FIRST), 1):
+            self._counter[_FIRST + count - 1] = mount
+        self._counter[_COUNT] = count
 
     def close(self) -> None:
         """Let go of the page; mounts of it stay, with their last number."""

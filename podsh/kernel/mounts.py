@@ -89,6 +89,12 @@ def openat2(dirfd: int, path: str | bytes, flags: int, mode: int = 0, resolve: i
     return _openat2(dirfd, _path(path), how, len(how))
 
 
+def number(fd: int) -> int:
+    """Of the mount that ``fd`` lies on, as in mountinfo (man 5 proc_pid_fdinfo)."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
+        return int(file.readall().partition(b"mnt_id:")[2].split(None, 1)[0])
+
+
 class Mount:
     """One line of /proc/PID/mountinfo (man 5 proc_pid_mountinfo), unescaped.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import LaunchFailed
-from podsh.jail import build, encode, orders
+from podsh.jail import build, encode, orders, whole
 from podsh.jail.generation import Generation
 from podsh.kernel import fds, process
 from podsh.monitor.launch import Jail, describe, encoded, filter_of, prepare, read_message
@@ -156,6 +156,8 @@ def _live(
         gc.enable()
         if not (message["rm"] and pod.done):
             _write_meta(message)
+        if jail.plan.filter.notify and not pod.done:
+            whole.publish(jail.generation, jail.init_pid)
 
     def notify(event: dict[str, Any]) -> None:
         if event["ev"] in ("exit", "failed"):

@@ -99,13 +99,13 @@ class Kit:
     def env(self) -> dict[str, str]:
         return {"LD_PRELOAD": str(self.shim), "PATH": "/usr/bin:/bin"}
 
-    def count(self, number: int | None) -> None:
-        """What the generation page holds; None: there is none."""
+    def count(self, number: int | None, *whole: int) -> None:
+        """What the page holds: its generation, mounts that show all; None: there is none."""
         if number is None:
             self.page.unlink(missing_ok=True)
             return
         with open(self.page, "r+b" if self.page.exists() else "wb") as file:
-            file.write(struct.pack("=Q", number))
+            file.write(struct.pack(f"={2 + len(whole)}Q", number, len(whole), *whole))
         self.page.chmod(0o644)
 
 
@@ -283,6 +283,56 @@ def test_without_a_generation_nothing_is_kept(
     run = Supervised(caller, argv, kit.env())
     run.finish()
     assert asked_for(run, folder) == ["x"] * 3
+
+
+def mount_of(path: Path) -> int:
+    fd = os.open(path, os.O_PATH)
+    try:
+        text = Path(f"/proc/self/fdinfo/{fd}").read_text()
+    finally:
+        os.close(fd)
+    return int(text.partition("mnt_id:")[2].split()[0])
+
+
+NOWHERE = """
+    open a, open-write b, openat d, fopen e, opendir i, stat j, lstat k, fstatat l, access m,
+    access-write n, faccessat o, readlink q, readlinkat r, realpath s, chdir u, rmdir x, unlink y,
+    unlinkat z, truncate a7, chmod a8, chown b1, utimensat b4, inotify b7, statfs b8, getxattr b9,
+    open no/such/place/at/all, stat folder/, stat folder/x, stat file/../x, stat ./folder//x//
+"""
+# they may be made, or lead elsewhere, or are too much to look at
+SOMEWHERE = """
+    open-create no/c, creat no/f, mkdir no/v, mknod no/b5, symlinkat no/a6, rename a1, link a3,
+    stat dangling, open dangling/x, stat no/1/2/3/4/5
+"""
+
+
+@pytest.mark.parametrize("libc", ["glibc", "musl"])
+def test_what_a_whole_mount_lacks_is_not_asked_for(
+    caller: Caller, kit: Kit, folder: Path, libc: str
+) -> None:
+    """Neither by the kind of the call, nor by way of links, is more left out than that."""
+    (folder / "dangling").symlink_to("/somewhere/else")
+    argv = [str(kit.probe(libc)), *steps(NOWHERE, folder), *steps(SOMEWHERE, folder)]
+    plain = bare(caller, argv)
+    kit.count(1, 1 << 40, mount_of(folder))
+    run = Supervised(caller, argv, kit.env())
+    assert run.finish() == plain
+    asked = [str(folder / path) for path in asked_for(run, folder)]
+    assert asked == steps(SOMEWHERE, folder)[1::2]
+
+
+def test_mounts_that_are_not_listed_are_asked_for(caller: Caller, kit: Kit, folder: Path) -> None:
+    arguments = ["stat", "/proc/sys/absent", *steps("stat x, in-directory .", folder)]
+    argv = [str(kit.probe("glibc")), *arguments]
+    for whole, listed in ((mount_of(Path("/proc")), False), (mount_of(folder), True)):
+        kit.count(1, whole)
+        run = Supervised(caller, argv, kit.env())
+        run.finish()
+        paths = [call.path for call in run.seen]
+        assert ("/proc/sys/absent" in paths) is listed
+        assert (str(folder / "x") in paths) is not listed
+        assert ("absent-in-it" in paths) is not listed
 
 
 def test_a_short_page_is_none(caller: Caller, kit: Kit, folder: Path) -> None:

@@ -48,10 +48,10 @@ HOOK(int, rmdir, const char *path)
 	return unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
 }
 
-/* Two names: never cached. */
+/* Two names: which of them was refused is not known, so never cached. */
 HOOK(int, renameat2, int from, const char *old, int to, const char *name, unsigned flags)
 {
-	return (int)TRY(UNCACHED, old, __NR_renameat2, from, (long)old, to, (long)name, flags);
+	return (int)TRY(TWO_NAMES, old, __NR_renameat2, from, (long)old, to, (long)name, flags);
 }
 
 HOOK(int, renameat, int from, const char *old, int to, const char *name)
@@ -66,7 +66,7 @@ HOOK(int, rename, const char *old, const char *name)
 
 HOOK(int, linkat, int from, const char *old, int to, const char *name, int flags)
 {
-	return (int)TRY(UNCACHED, old, __NR_linkat, from, (long)old, to, (long)name, flags);
+	return (int)TRY(TWO_NAMES, old, __NR_linkat, from, (long)old, to, (long)name, flags);
 }
 
 HOOK(int, link, const char *old, const char *name)
@@ -76,8 +76,7 @@ HOOK(int, link, const char *old, const char *name)
 
 HOOK(int, symlinkat, const char *target, int dir, const char *path)
 {
-	return (int)TRY(at(CREATE, dir, path), path, __NR_symlinkat, (long)target, dir, (long)path, 0,
-	                0);
+	return (int)done(try(CREATE, dir, path, __NR_symlinkat, (long)target, dir, (long)path, 0, 0));
 }
 
 HOOK(int, symlink, const char *target, const char *path)

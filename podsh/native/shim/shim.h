@@ -88,7 +88,7 @@ static inline void close_fd(long fd)
 
 /* What is asked of a path. Only refusals of the same kind are the same refusal: a name that is not
  * there to be read may still be made. */
-enum kind { READ, WRITE, CREATE, REMOVE, UNCACHED };
+enum kind { READ, WRITE, REMOVE, CREATE, TWO_NAMES };
 
 static inline bool refused(long result)
 {
@@ -96,41 +96,28 @@ static inline bool refused(long result)
 }
 
 /* The call again, for the monitor to see. What comes of it is the answer, unless it says nothing
- * of the path: a signal came before the monitor had it, or nobody listens. */
-long ask(long first, enum kind kind, const char *path, long nr, long a, long b, long c, long d,
-         long e);
+ * of the path: a signal came before the monitor had it, or nobody listens. The path is relative to
+ * the descriptor dir. */
+long ask(long first, enum kind kind, int dir, const char *path, long nr, long a, long b, long c,
+         long d, long e);
 /* The working directory is another one. */
 void moved(void);
 
 /* One call: with the cookie, and if the kernel refuses, without. Sets no errno. */
-static inline __attribute__((always_inline)) long try(enum kind kind, const char *path, long nr,
-                                                      long a, long b, long c, long d, long e)
+static inline __attribute__((always_inline)) long try(enum kind kind, int dir, const char *path,
+                                                      long nr, long a, long b, long c, long d,
+                                                      long e)
 {
 	long result = call(nr, a, b, c, d, e, PODSH_COOKIE);
 	if (__builtin_expect(refused(result), 0))
-		return ask(result, kind, path, nr, a, b, c, d, e);
+		return ask(result, kind, dir, path, nr, a, b, c, d, e);
 	return result;
 }
 
-/* A path below a directory's descriptor is not cached: the next directory gets the same number. */
-static inline enum kind at(enum kind kind, int dir, const char *path)
-{
-	return dir == AT_FDCWD || *path == '/' ? kind : UNCACHED;
-}
-
-#define TRY(kind, path, ...) done(try(kind, path, __VA_ARGS__))
+#define TRY(kind, path, ...) done(try(kind, AT_FDCWD, path, __VA_ARGS__))
 /* dir and path are the call's first two arguments */
 #define TRY_AT(kind, nr, dir, path, c, d, e)                                                       \
-	done(try_at(kind, nr, dir, path, (long)(c), (long)(d), (long)(e)))
-
-static inline __attribute__((always_inline)) long try_at(enum kind kind, long nr, int dir,
-                                                         const char *path, long c, long d, long e)
-{
-	long result = call(nr, dir, (long)path, c, d, e, PODSH_COOKIE);
-	if (__builtin_expect(refused(result), 0))
-		return ask(result, at(kind, dir, path), path, nr, dir, (long)path, c, d, e);
-	return result;
-}
+	done(try(kind, dir, path, nr, dir, (long)(path), (long)(c), (long)(d), (long)(e)))
 
 #define HOOK(type, name, ...)                                                                      \
 	__attribute__((visibility("default"))) type name(__VA_ARGS__);                                   \
