@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.policy import rules
 from podsh.policy.access import DEV, EXEC, NOWHERE, SUID, Access, Where, split
 from podsh.policy.engine import Decision, Verdict, step
+from podsh.policy.events import rule_to_wire
 from podsh.policy.state import Request, Rule
 
 if TYPE_CHECKING:
@@ -117,6 +118,16 @@ def _unlisted_text(decision: Decision) -> str:
 def _speaker(state: State) -> Domain:
     """The profile whose file is to be changed."""
     return state.own or next(state.index.members(state.candidates))
+
+
+def to_wire(found: Why) -> dict[str, Any]:
+    """JSON-able; ``change`` is None or ``do``, ``line``, and ``file`` and ``at`` (its line)."""
+    change = None
+    if found.change is not None:
+        file, at = found.change.where
+        change = {"do": found.change.do, "line": found.change.line, "file": file, "at": at}
+    rule = rule_to_wire(found.rule) if found.rule is not None else None
+    return {"verdict": found.verdict, "text": found.text, "rule": rule, "change": change}
 
 
 def toml(text: str) -> str:

@@ -32,6 +32,8 @@ ASK_S = 10.0
 OLD_ZYGOTE_S = 2.0
 # ended pods without a name of the person's own are kept up to so many
 KEEP_UNNAMED = 100
+# requests, decided ones too, of which it is known whose they are
+KEEP_ASKED = 4096
 # state directories that are being removed; no pod is called so
 _DOOMED = ".removed-"
 
@@ -69,7 +71,9 @@ class Fleet:
         self._on_event = on_event
         self._channels: dict[str, Channel] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._asked = 0
+        self._orders = 0
+        # whose requests are, by their numbers
+        self.asked: dict[int, str] = {}
         self._here = False
         self._changed: dict[str, list[asyncio.Future[None]]] = {}
         self._loop = asyncio.get_running_loop()
@@ -253,10 +257,18 @@ class Fleet:
             return
         if pod.apply(event) and pod.ended:
             self._ended(pod)
+        if event["ev"] == "request":
+            self._learn(pod)
         self._on_event({"ts": time.time(), "pod": name, "profile": pod.profile, **event})
         for future in self._changed.pop(name, ()):
             if not future.done():
                 future.set_result(None)
+
+    def _learn(self, pod: Pod) -> None:
+        for ident in pod.requests:
+            self.asked[ident] = pod.name
+        while len(self.asked) > KEEP_ASKED:
+            del self.asked[next(iter(self.asked))]
 
     def _ended(self, pod: Pod) -> None:
         if pod.remove:
@@ -310,6 +322,7 @@ class Fleet:
                 pod.state, pod.exit = LOST, 125
                 return
             pod.take(snapshot)
+            self._learn(pod)
             channel.tag = name
             channel.rebind(self._frame, self._closed)
             self._channels[name] = channel
@@ -389,8 +402,8 @@ class Fleet:
         channel = self._channels.get(name)
         if pod.ended or channel is None:
             raise UsageError("has ended", place=name)
-        self._asked += 1
-        ident = self._asked
+        self._orders += 1
+        ident = self._orders
         answer = self._answers[ident] = self._loop.create_future()
         channel.send({"op": op, "id": ident, **fields})
         try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from podsh.operations import JailPlan
-    from podsh.portal.domains import Domains, Known, Loaded
+    from podsh.portal.domains import Domains, Known
     from podsh.profiles.schema import Profile
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -46,25 +46,37 @@ class Start(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class ByProfile(NamedTuple):
+    """A pod started by profile: that, and the domains that it may become."""
+
+    profile: Profile
+    own: Known
+    others: list[Known]
+
+
 def start(domains: Domains, library: find.Library, message: dict[str, Any], ctx: Context) -> Start:
     """By profile (several are joined into their union), or by the command alone."""
+    notes: tuple[str, ...] = ()
+    if not message.get("profiles"):
+        loaded = domains.load(ctx)
+        notes = tuple(f"no domain until it is mended: {reason}" for reason in loaded.broken)
+        begun = bycommand.begin(domains, loaded, message, ctx)
+        if begun is not None:
+            known, profile = begun
+            return Start(profile, policy(None, known, domains, profile, message), notes)
+    profile, own, others = by_profile(domains, library, message, ctx)
+    return Start(profile, policy(own, others, domains, profile, message), notes)
+
+
+def by_profile(
+    domains: Domains, library: find.Library, message: dict[str, Any], ctx: Context
+) -> ByProfile:
+    """The profiles of the message as one; without any, ``base``."""
     loaded = domains.load(ctx)
-    names = [str(name) for name in message.get("profiles") or ()]
-    if names:
-        profiles = [library.load(name, ctx) for name in names]
-        profile = profiles[0] if len(profiles) == 1 else find.union(profiles)
-        return _as(profile, domains, loaded, message)
-    notes = tuple(f"no domain until it is mended: {reason}" for reason in loaded.broken)
-    begun = bycommand.begin(domains, loaded, message, ctx)
-    if begun is None:
-        return _as(loaded.base, domains, loaded, message)._replace(notes=notes)
-    known, profile = begun
-    return Start(profile, policy(None, known, domains, profile, message), notes)
-
-
-def _as(profile: Profile, domains: Domains, loaded: Loaded, message: dict[str, Any]) -> Start:
+    profiles = [library.load(str(name), ctx) for name in message.get("profiles") or (find.BASE,)]
+    profile = profiles[0] if len(profiles) == 1 else find.union(profiles)
     own = domains.of(profile, loaded.base)
-    return Start(profile, policy(own, domains.covering(loaded, own), domains, profile, message))
+    return ByProfile(profile, own, domains.covering(loaded, own))
 
 
 def policy(

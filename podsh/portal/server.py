@@ -15,6 +15,7 @@ from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
 from podsh.portal import launch
+from podsh.portal.decisions import Decisions
 from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
@@ -56,6 +57,7 @@ class Portal:
         self._calls: set[asyncio.Task[None]] = set()
         self._library = find.Library(paths.config_dir())
         self._domains = Domains(self._library)
+        self._decisions = Decisions(self._fleet, self._library, self._domains)
 
     async def open(self) -> None:
         """Adopt what is running, start the zygote, listen."""
@@ -302,6 +304,18 @@ class Portal:
     async def revoke(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         return await self._fleet.ask(str(message["name"]), "revoke", path=str(message["path"]))
 
+    async def requests(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        return await self._decisions.requests(message)
+
+    async def allow(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        return await self._decisions.allow(message)
+
+    async def deny(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        return await self._decisions.deny(message)
+
+    async def why(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        return await self._decisions.why(message)
+
     async def shutdown(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         fleet = self._fleet
         live = [pod for pod in fleet.pods.values() if not pod.ended]
@@ -384,6 +398,10 @@ _OPERATIONS: dict[str, Any] = {
     "wait": Portal.wait,
     "mount": Portal.mount,
     "revoke": Portal.revoke,
+    "requests": Portal.requests,
+    "allow": Portal.allow,
+    "deny": Portal.deny,
+    "why": Portal.why,
     "shutdown": Portal.shutdown,
     "profiles": Portal.profiles,
     "profile": Portal.profile,

@@ -5,76 +5,21 @@ from __future__ import annotations
 import dataclasses
 import marshal
 import os
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING
 
 from podsh.policy.access import EXEC, READ, WRITE, Where
 from podsh.policy.wire import from_wire
-from podsh.portal import launch
 from podsh.portal.domains import Domains
-from podsh.profiles import find
 from podsh.profiles.schema import Context
-from tests.helpers.profiles import Ground
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from podsh.policy.domain import Domain
-
-BASE = """
-[access]
-domain = false
-deny = ["~/.ssh"]
-[[fs.bind]]
-path = "{bin}"
-[[fs.bind]]
-path = "{link}"
-"""
-
-
-class World(Ground):
-    """A base that shows ``bin`` (with ``tool`` in it) and the link ``sbin`` to it."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.bin = root / "bin"
-        self.bin.mkdir()
-        self.tool = self.bin / "tool"
-        self.tool.write_text("#!/bin/sh\n")
-        self.tool.chmod(0o755)
-        (root / "sbin").symlink_to("bin")
-        (root / "other").mkdir()
-        self.root = root
-        self.domains = Domains(self.library)
-        text = BASE.replace("{bin}", str(self.bin)).replace("{link}", f"{root}/sbin")
-        self.profile("base.toml", text)
-
-    def client(self, name: str, more: str = "", access: str = "") -> Path:
-        """A domain that extends base and may write ~/clients/NAME."""
-        path = self.home / "clients" / name
-        path.mkdir(parents=True, exist_ok=True)
-        bind = f'[[fs.bind]]\npath = "{path}"\nwrite = true\n'
-        text = f'extends = "base"\n{bind}{more}[access]\ntransition = "auto"\n{access}'
-        self.profile(f"{name}.toml", text)
-        return path
-
-    def start(self, *argv: str, **fields: Any) -> launch.Start:
-        environ = {"PATH": f"{self.bin}:/usr/bin", "HOME": str(self.home)}
-        message = {"argv": argv, "cwd": str(self.project), "environ": environ, **fields}
-        ctx = launch.context(message)
-        return launch.start(self.domains, self.library, message, ctx)
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    root = tmp_path / "w"
-    root.mkdir()
-    monkeypatch.setattr(find, "SYSTEM", str(root / "etc" / "profiles"))
-    monkeypatch.setattr(find, "JETTISON", str(root / "etc" / "pods"))
-    for name in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME", "CACHE_HOME"):
-        monkeypatch.setenv(f"XDG_{name}", str(root / "xdg" / name))
-    return World(root)
+    from podsh.portal import launch
+    from tests.helpers.world import World
 
 
 def domains(start: launch.Start) -> list[Domain]:
