@@ -40,6 +40,11 @@ class Context:
         self._client: Client | None = None
         self._waiting: Channel | None = None
 
+    @property
+    def scripted(self) -> bool:
+        """Whether a script's line is being run (``source`` in the console too), not a person's."""
+        return self.mode == "script" or bool(self.place)
+
     def typeahead(self) -> bytes:
         """The keys of ``typed``, once."""
         typed, self.typed = self.typed, b""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from podsh.console.render import age, event_line, show, show_argv, show_domain, signal_name, table
+from podsh.console.events import event_line
+from podsh.console.render import age, show, show_argv, show_domain, signal_name, table
 from podsh.errors import TimedOut, UsageError
 from podsh.wire import messages
 

@@ -11,8 +11,9 @@ blocking; it prints through ``context.out(line)``, ``context.err(line)`` and ``c
 ``podsh.errors`` classes and returns 0 (or the exit code of a program it ran). cli.py alone turns
 errors into exit codes.
 
-Completion tags: pod (any), live (pods that run), profile, path, dir, program, command (of this
-registry), signal, variable; an option or word with ``choices`` completes these.
+Completion tags: pod (any), live (pods that run), request (those that wait), profile, path, dir,
+program, command (of this registry), signal, variable; an option or word with ``choices`` completes
+these.
 """
 
 from __future__ import annotations
@@ -116,10 +117,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "wait",
         "podsh.commands.pods:wait",
-        help="wait until a pod ends; gives its exit code",
+        help="wait until a pod ends, giving its exit code, or asks, setting $REQ",
         example="wait web exit -t 30",
         options=(Option("-t", "--timeout", value="SECONDS", help="give up after SECONDS (124)"),),
-        words=(Word("POD", complete="pod"), Word("WHAT", choices=("exit",))),
+        words=(Word("POD", complete="pod"), Word("WHAT", choices=("exit", "request"))),
     ),
     Command(
         "kill",
@@ -130,6 +131,52 @@ COMMANDS: tuple[Command, ...] = (
             Option("-s", "--signal", value="SIG", complete="signal", help="a signal: INT, 15, …"),
         ),
         words=(Word("POD", complete="live", repeat=True),),
+    ),
+    Command(
+        "requests",
+        "podsh.commands.requests:requests",
+        help="list what pods ask for and wait for",
+        example="requests",
+        options=(Option("--all", help="also the last that were decided"), JSON),
+    ),
+    Command(
+        "review",
+        "podsh.commands.requests:review",
+        help="look at the requests that wait, one by one, and decide",
+        example="review",
+        words=(Word("ID", complete="request", optional=True),),
+        terminal=True,
+    ),
+    Command(
+        "allow",
+        "podsh.commands.requests:allow",
+        help="give what a request asks for: once, or as the options say",
+        example="allow 7 --save dev",
+        options=(
+            Option("--pod", help="for as long as the pod lives"),
+            Option(
+                "--save",
+                value="PROFILE",
+                complete="profile",
+                bare=True,
+                help="also write the rule into PROFILE (default: the pod's own)",
+            ),
+            Option("--dir", value="PATH", complete="dir", help="all below this directory above it"),
+            Option("--read", help="only to read, though it asks to write"),
+            Option("--if", value="OP PATH", help="only if this is what it asks for; else fail"),
+        ),
+        words=(Word("ID", complete="request", repeat=True),),
+    ),
+    Command(
+        "deny",
+        "podsh.commands.requests:deny",
+        help="refuse requests: the program gets an error",
+        example="deny 7",
+        options=(
+            Option("--pod", value="POD", complete="live", help="all that wait in POD"),
+            Option("--always", help="the same again too, as long as the pod lives"),
+        ),
+        words=(Word("ID", complete="request", optional=True, repeat=True),),
     ),
     Command(
         "mount",

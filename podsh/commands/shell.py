@@ -114,10 +114,7 @@ def help_(args: Args, context: Context) -> int:
 def help_text(command: Command) -> str:
     """Synopsis, what it does, options and an example."""
     lines = [command.synopsis(), f"  {command.help}"]
-    spelled = [
-        (", ".join(option.names) + (f" {option.value}" if option.value else ""), option.help)
-        for option in command.options
-    ]
+    spelled = [(", ".join(option.names) + option.shown, option.help) for option in command.options]
     if spelled:
         width = max(len(names) for names, _ in spelled)
         lines += ["", *(f"  {names:<{width}}  {text}".rstrip() for names, text in spelled)]
@@ -173,6 +170,12 @@ def source_for(context: Context) -> Callable[[str, str], list[tuple[str, str]]]:
                 for pod in pods
                 if tag == "pod" or pod.get("state") in LIVE
             ]
+        if tag == "request":
+            from podsh.console.asking import brief
+
+            portal = context.running_portal()
+            rows = portal.call("requests")["requests"] if portal is not None else []
+            return [(str(row["id"]), brief(row)) for row in rows]
         if tag == "profile":
             portal = context.running_portal()
             if portal is None:

@@ -22,10 +22,12 @@ class Option:
     """``-x``, ``--name``; takes a value where ``value`` (its name in help) is not empty.
 
     complete: tag of the value's candidates (see registry.py). choices: the only values allowed.
-    repeat: may be given several times. The key in ``Args`` is the long name with ``_`` for ``-``.
+    repeat: may be given several times. bare: the value may be left out (it is then empty); the next
+    word is the value unless it is an option or a number. The key in ``Args`` is the long name with
+    ``_`` for ``-``.
     """
 
-    __slots__ = ("choices", "complete", "help", "key", "names", "repeat", "value")
+    __slots__ = ("bare", "choices", "complete", "help", "key", "names", "repeat", "value")
 
     def __init__(
         self,
@@ -35,14 +37,23 @@ class Option:
         complete: str = "",
         choices: tuple[str, ...] = (),
         repeat: bool = False,
+        bare: bool = False,
     ) -> None:
         self.names = names
+        self.bare = bare
         self.value = value
         self.help = help
         self.complete = complete
         self.choices = choices
         self.repeat = repeat
         self.key = names[-1].lstrip("-").replace("-", "_")
+
+    @property
+    def shown(self) -> str:
+        """`` VALUE``, as it is written after the name; empty where it takes none."""
+        if not self.value:
+            return ""
+        return f" [{self.value}]" if self.bare else f" {self.value}"
 
 
 class Word:
@@ -129,8 +140,7 @@ class Command:
         """``run [-n NAME] … -- CMD…``"""
         parts = [self.name]
         for option in self.options:
-            value = f" {option.value}" if option.value else ""
-            parts.append(f"[{option.names[0]}{value}]" + ("…" if option.repeat else ""))
+            parts.append(f"[{option.names[0]}{option.shown}]" + ("…" if option.repeat else ""))
         for word in self.words:
             shown = word.name + ("…" if word.repeat else "")
             parts.append(f"[{shown}]" if word.optional else shown)
@@ -161,7 +171,7 @@ class Args:
         return str(self._values[key])
 
     def maybe(self, key: str) -> str | None:
-        """A value that may be missing."""
+        """A value that may be missing; empty for an option that was given without one."""
         value: str | None = self._values.get(key)
         return value
 
@@ -258,7 +268,10 @@ class _Parser:
         if not option.value:
             self.values[option.key] = True
             return
-        if value is None:
+        if value is None and option.bare:
+            taken = todo and not todo[-1].startswith("-") and not todo[-1].isdigit()
+            value = todo.pop() if taken else ""
+        elif value is None:
             if not todo or todo[-1] == "--":
                 raise self.fail(f"{name} needs a value: {option.value}")
             value = todo.pop()

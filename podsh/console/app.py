@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from podsh.commands import registry
 from podsh.commands.context import Context
 from podsh.commands.script import ScriptStopped, split
 from podsh.commands.syntax import HelpWanted, parse
+from podsh.console import asking
 from podsh.console.completer import RegistryCompleter
+from podsh.console.events import event_line
 from podsh.console.feed import Feed
 from podsh.console.render import show, show_lines
 from podsh.errors import PodshError
@@ -38,6 +41,7 @@ PROMPT = "podsh> "
 _GO_BACK = "\x1d"
 _WELCOME = "Try:  run -- bash     C-] comes back here     help"
 _NAMES_SHOWN = 4
+_TICK_S = 1.0
 
 
 def open_console(context: Context, *, entered: bool = False) -> int:
@@ -89,18 +93,32 @@ def bindings(go_back: Callable[[KeyPressEvent], None]) -> KeyBindings:
     return keys
 
 
-def toolbar(pods: list[dict[str, Any]] | None, last_pod: str | None) -> str:
-    """`` 3 pods  2 waiting  C-] web ``"""
+def toolbar(
+    pods: list[dict[str, Any]] | None,
+    waiting: list[dict[str, Any]],
+    last_pod: str | None,
+    now: float,
+) -> str:
+    """`` 3 pods  2 waiting (web 0:12)  C-] web ``"""
     if pods is None:
         return " no portal "
     live = sum(pod.get("state") in messages.LIVE for pod in pods)
     parts = [f"{live} pod{'' if live == 1 else 's'}"]
-    waiting = sum(int(pod.get("requests") or 0) for pod in pods)
     if waiting:
-        parts.append(f"{waiting} waiting")
+        parts.append(f"{len(waiting)} waiting ({asking.longest(waiting, now)})")
     if last_pod is not None:
         parts.append(f"C-] {show(last_pod, 24)}")
     return f" {'  '.join(parts)} "
+
+
+def first_request() -> bool:
+    """Whether no request was shown to this user before; they are then told what to do, once."""
+    path = os.path.join(paths.state_dir(), "asked")
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return False
+    return True
 
 
 class Console:
@@ -138,7 +156,15 @@ class Console:
         )
 
     def _toolbar(self) -> str:
-        return toolbar(self.feed.pods, self.context.last_pod)
+        feed = self.feed
+        return toolbar(feed.pods, feed.requests, self.context.last_pod, time.time())
+
+    async def _tick(self) -> None:
+        """The toolbar says how long requests have waited."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            if self.feed.requests:
+                self.session.app.invalidate()
 
     # -- events
 
@@ -158,9 +184,27 @@ class Console:
             self.session.app.invalidate()
 
     def _print_events(self) -> None:
-        lines = self.feed.take()
+        self._print(self.feed.take())
+
+    def _print(self, lines: list[str]) -> None:
+        ident, self.feed.asked = self.feed.asked, 0
+        if ident and first_request():
+            lines.append(f"type review, or allow {ident} / deny {ident}")
         if lines:
             print("\n".join(lines), flush=True)
+
+    def _list_waiting(self) -> None:
+        """What waits for an answer, for who has looked at something else."""
+        try:
+            portal = self.context.running_portal()
+            rows = portal.call("requests")["requests"] if portal is not None else []
+        except PodshError:
+            return
+        home, color = os.path.expanduser("~"), self.context.color
+        lines = [event_line({**row, "ev": "request"}, home=home, color=color) for row in rows]
+        self._print([line for line in self.feed.take() if line not in lines])
+        if rows:
+            self._print([*lines, f"{len(rows)} waiting: review, or allow ID / deny ID"])
 
     # -- the loop
 
@@ -171,7 +215,9 @@ class Console:
     async def main(self) -> int:
         self._loop = asyncio.get_running_loop()
         self._greet()
+        self._list_waiting()
         self.feed.start()
+        ticking = self._loop.create_task(self._tick()) if not self.accessible else None
         try:
             while True:
                 line = await self._ask()
@@ -181,6 +227,8 @@ class Console:
                     self.context.leave = False
         finally:
             self._loop.remove_signal_handler(signal.SIGINT)
+            if ticking is not None:
+                ticking.cancel()
             await asyncio.to_thread(self.feed.stop)
             self.completer.close()
 
@@ -249,6 +297,8 @@ class Console:
         handler = command.load()
         if command.terminal:
             self._on_terminal(lambda: handler(args, self.context))
+            if command.name != "review":
+                self._list_waiting()
         else:
             await self._in_thread(lambda: handler(args, self.context))
 
@@ -293,9 +343,11 @@ class Console:
 
         if self.context.held is not None:
             self._on_terminal(lambda: resume(self.context))
+            self._list_waiting()
         elif self.context.last_pod is not None:
             name = self.context.last_pod
             self._on_terminal(lambda: attach_to(name, self.context))
+            self._list_waiting()
         else:
             self.context.err("podsh: no pod to go back to; attach POD, or run -- bash")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from prompt_toolkit.completion import Completer, Completion
 
 from podsh.commands.pods import state_words
+from podsh.console.asking import brief
 from podsh.console.complete import candidates, local_source, quoted, unfinished
 from podsh.console.render import show_text
 from podsh.errors import PodshError
@@ -69,6 +70,8 @@ class RegistryCompleter(Completer):
                 for pod in self._console.feed.pods or ()
                 if tag == "pod" or pod.get("state") in LIVE
             ]
+        if tag == "request":
+            return [(str(row["id"]), brief(row)) for row in self._console.feed.requests]
         if tag == "profile":
             return self._profile_names()
         if tag == "variable":

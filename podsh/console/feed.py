@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import select
+import os
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from podsh.console.render import event_line
+from podsh.console.events import Bursts
 from podsh.errors import PodshError
 from podsh.portal.client import connect_running
 
@@ -18,22 +19,27 @@ if TYPE_CHECKING:
 
 KEPT_LINES = 500
 _RETRY_S = 0.5
+# in a flood the lists are looked at so often at most
+_LOOK_S = 0.1
 # the person who attaches knows that they do
 _QUIET = frozenset(("attached", "detached"))
 
 
 class Feed(threading.Thread):
-    """Follows events on a connection of its own, and keeps the list of pods fresh.
+    """Follows events on a connection of its own, and keeps the lists of pods and requests fresh.
 
     pods: the rows of ``ps`` as they last were (replaced, never changed); None without a portal.
-    ``wake()`` is called in this thread when there are new lines to ``take()``, or pods changed.
+    requests: the rows of those that wait. ``wake()`` is called in this thread when there are new
+    lines to ``take()``, or a list changed.
     """
 
     def __init__(self, wake: Callable[[], None], *, color: bool = False) -> None:
         super().__init__(name="podsh-feed", daemon=True)
         self.pods: list[dict[str, Any]] | None = None
+        self.requests: list[dict[str, Any]] = []
+        self.asked = 0  # the newest request among the events
         self._wake = wake
-        self._color = color
+        self._bursts = Bursts(home=os.path.expanduser("~"), color=color)
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._missed = 0
         self._lock = threading.Lock()
@@ -68,7 +74,7 @@ class Feed(threading.Thread):
                 if self._client is not None:
                     self._client.close()
                     self._client = None
-            self.pods = None
+            self.pods, self.requests = None, []
             self._wake()
             self._stopping.wait(_RETRY_S)
 
@@ -76,25 +82,35 @@ class Feed(threading.Thread):
         client = self._client = connect_running()
         if client is None:
             return
-        events = client.events(console=True)
+        client.call("events", console=True)
+        looked = 0.0
         stale = True
-        for event in events:
-            kind = event.get("ev")
-            if kind != "live":
-                stale = True
-                if kind not in _QUIET:
-                    self._add(event_line(event, color=self._color))
-            if select.select([client], [], [], 0)[0]:
-                continue  # more of a burst: one look at the pods is enough
+        while True:
+            now = time.monotonic()
+            wait_s = self._bursts.wait_s(now)
             if stale:
-                self.pods = client.call("ps")["pods"]
-                stale = False
-            self._wake()
+                due_s = max(looked + _LOOK_S - now, 0.0)
+                wait_s = due_s if wait_s is None else min(wait_s, due_s)
+            events = client.news(wait_s)
+            now = time.monotonic()
+            for event in events:
+                stale = True
+                if event.get("ev") != "live" and event.get("ev") not in _QUIET:
+                    if event.get("ev") == "request" and isinstance(event.get("id"), int):
+                        self.asked = event["id"]
+                    self._add(self._bursts.add(event, now))
+            self._add(self._bursts.due(now))
+            if stale and now >= looked + _LOOK_S:
+                pods = client.call("ps")["pods"]
+                waiting = any(pod.get("waiting") for pod in pods)
+                self.requests = client.call("requests")["requests"] if waiting else []
+                self.pods = pods
+                stale, looked = False, now
+            if looked == now or self._lines:
+                self._wake()
 
-    def _add(self, line: str) -> None:
-        if not line:
-            return
+    def _add(self, lines: list[str]) -> None:
         with self._lock:
-            if len(self._lines) == KEPT_LINES:
-                self._missed += 1
-            self._lines.append(line)
+            for line in lines:
+                self._missed += len(self._lines) == KEPT_LINES
+                self._lines.append(line)

@@ -10,8 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Sequence
 
 # letters to Unicode, but drawn as nothing: Hangul fillers, braille blank, Khmer inherent vowels
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
@@ -105,6 +104,26 @@ def cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Shown text in lines of at most ``width`` columns, broken anywhere; nothing is left out."""
+    lines, line, used = [], "", 0
+    for char in text:
+        wide = cells(char)
+        if used + wide > width and line:
+            lines.append(line)
+            line, used = "", 0
+        line += char
+        used += wide
+    return [*lines, line]
+
+
+def clock(seconds: float) -> str:
+    """A span that is watched: ``0:12``, ``3:05``, ``2:00:00``."""
+    whole = max(int(seconds), 0)
+    text = f"{whole // 60 % 60}:{whole % 60:02d}"
+    return f"{whole // 3600}:{text:0>5}" if whole >= 3600 else text
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of aligned columns; the cells must be shown text already."""
     widths = [max(cells(row[i]) for row in (header, *rows)) for i in range(len(header))]
@@ -115,67 +134,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
-
-
-# ---------------------------------------------------------------- events
-
-_COLORS = {"!": "31", "-": "31", "+": "32", "?": "33"}
-
-
-def event_line(event: Mapping[str, Any], *, color: bool = False) -> str:
-    """``12:04:30 web   .    start make (pid 401)``; empty for what nobody wants to read."""
-    import time
-
-    sign, text = _event_words(event)
-    if not text:
-        return ""
-    try:
-        clock = time.strftime("%H:%M:%S", time.localtime(float(event.get("ts", 0))))
-    except (TypeError, ValueError, OverflowError, OSError):
-        clock = "--:--:--"
-    ident = show_text(str(event.get("request", "")))
-    name = show(str(event["pod"]), 24) if event.get("pod") else "podsh"
-    line = f"{clock} {name:<5} {sign} {ident:<2} {text}"
-    if color and sign in _COLORS:
-        line = f"\x1b[{_COLORS[sign]}m{line}\x1b[0m"
-    return line
-
-
-def _event_words(event: Mapping[str, Any]) -> tuple[str, str]:
-    """The sign of an event and its text; see ux.md for the signs."""
-    kind = str(event.get("ev", "?"))
-    if kind == "start":
-        argv = [str(word) for word in event.get("argv") or ["?"]]
-        return ".", f"start {show_argv(argv, 60)} (pid {show_text(str(event.get('pid', '?')))})"
-    if kind == "exit":
-        return ".", exit_words(event)
-    if kind == "failed":
-        error = event.get("error")
-        fields = error if isinstance(error, dict) else {}
-        words = ": ".join(show_text(str(fields[k])) for k in ("place", "cause") if fields.get(k))
-        return "!", f"failed: {words}" if words else f"failed ({event.get('code', '?')})"
-    if kind == "lost":
-        return "!", "lost: its monitor died"
-    if kind == "ready":
-        return ".", ""
-    if kind == "grant":
-        mode = "write" if event.get("write") else "read"
-        path = show(str(event.get("path", "?")), 60)
-        return "+", f"{mode} {path}  {show_text(str(event.get('rule', '')))}"
-    if kind == "revoke":
-        return "-", f"revoked {show(str(event.get('path', '?')), 60)}"
-    extra = show_text(str(event["text"])) if event.get("text") else ""
-    return ".", extra if kind in ("portal", "note") else f"{show_text(kind)} {extra}".rstrip()
-
-
-def exit_words(event: Mapping[str, Any]) -> str:
-    """``exit 2 after 31s``, ``killed by TERM after 3m``."""
-    number = event.get("signal")
-    words = f"exit {show_text(str(event.get('code', '?')))}"
-    if isinstance(number, int) and number > 0:
-        words = f"killed by {signal_name(number)}"
-    seconds = event.get("seconds")
-    return words + (f" after {age(seconds)}" if isinstance(seconds, (int, float)) else "")
 
 
 def signal_name(number: int) -> str:

@@ -159,6 +159,21 @@ class Client(Channel):
             if kind == JSON and "ev" in frame:
                 yield frame
 
+    def news(self, timeout_s: float | None = None) -> list[dict[str, Any]]:
+        """The events that have come since the last call, after ``events`` was called.
+
+        Waits for one so many seconds at most (None: for ever); then the list may be empty.
+        """
+        import select
+
+        if not (self._events or self._frames) and not select.select([self], [], [], timeout_s)[0]:
+            return []
+        if self._events:
+            found, self._events = self._events, []
+            return found
+        frames = self.pending() or self.read()
+        return [frame for kind, frame in frames if kind == JSON and "ev" in frame]
+
 
 def connect() -> Client:
     """A connection to the caller's portal, which is started if none is running."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from podsh.errors import PodshError, UsageError
@@ -24,6 +25,24 @@ RUNNING = {
     "started": 1.0,
     "exit": None,
 }
+REQUEST = {
+    "id": 7,
+    "pod": "web",
+    "op": "write",
+    "path": "/home/u/.gitconfig",
+    "object": "file",
+    "pid": 431,
+    "argv": ["/usr/bin/git", "fetch", "origin"],
+    "parent": [412, "make"],
+    "exists": True,
+    "count": 1,
+    "state": "waiting",
+    "ts": 1.0,
+    "domain": "build",
+    "to": "",
+    "rule": None,
+    "link": "/home/u/.gitconfig",
+}
 ENDED = {**RUNNING, "name": "old", "state": "exited", "pid": None, "exit": 2, "argv": ["\x1b[2J"]}
 
 
@@ -37,10 +56,14 @@ class Portal:
         self.pods: list[dict[str, Any]] = [RUNNING, ENDED]
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "ps": lambda _: {"pods": self.pods},
+            "ps": lambda _: {"pods": [self._row(pod) for pod in self.pods]},
             "profiles": lambda _: {"profiles": [{"name": "dev", "path": "/d", "description": ""}]},
             "kill": lambda _: {},
+            "requests": self._rows,
+            "allow": self._allow,
+            "deny": self._deny,
         }
+        self.rows: list[dict[str, Any]] = []
         self.kept: list[dict[str, Any]] = []
         self.held = threading.Event()  # set: an op "wait" is being held
         self._followers: list[socket.socket] = []
@@ -104,6 +127,47 @@ class Portal:
                 client.sendall(encode_json(event))
             client.sendall(encode_json({"ev": "live"}))
             self._followers.append(client)
+
+    # -- requests
+
+    def ask(self, ident: int, **fields: Any) -> dict[str, Any]:
+        """A request that waits from now on, told as an event."""
+        row = {**REQUEST, "id": ident, "ts": time.time(), **fields}
+        self.rows.append(row)
+        shown = {key: row[key] for key in ("id", "path", "argv", "pid", "ts", "exists", "link")}
+        self.event(ev="request", mode=row["op"], **shown)
+        return row
+
+    def decide(self, ident: int, state: str) -> dict[str, Any]:
+        for index, row in enumerate(self.rows):
+            if row["id"] == ident:
+                if row["state"] != "waiting":
+                    raise PodshError("is gone", place=str(ident))
+                self.rows[index] = {**row, "state": state}  # a row is never changed
+                return row
+        raise PodshError("no such request", place=str(ident))
+
+    def _row(self, pod: dict[str, Any]) -> dict[str, Any]:
+        mine = [r for r in self.rows if r["pod"] == pod["name"] and r["state"] == "waiting"]
+        return {**pod, "waiting": len(mine)}
+
+    def _rows(self, frame: dict[str, Any]) -> dict[str, Any]:
+        rows = [row for row in self.rows if frame.get("all") or row["state"] == "waiting"]
+        return {"requests": rows}
+
+    def _allow(self, frame: dict[str, Any]) -> dict[str, Any]:
+        row = self.decide(frame["request"], "allowed")
+        mode = "read" if frame.get("read") else row["op"]
+        path = frame.get("dir") or row["path"]
+        self.event(ev="grant", id=row["id"], path=path, mode=mode, scope=frame["scope"])
+        saved = {"saved": "/c/dev.toml:12"} if frame["scope"] == "save" else {}
+        return {"path": path, "mode": mode, "scope": frame["scope"], "notes": [], **saved}
+
+    def _deny(self, frame: dict[str, Any]) -> dict[str, Any]:
+        all_of_them = [row["id"] for row in self.rows if row["state"] == "waiting"]
+        for ident in [frame["request"]] if "request" in frame else all_of_them:
+            self.decide(ident, "denied")
+        return {}
 
     @property
     def followed(self) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +19,7 @@ from prompt_toolkit.output import DummyOutput
 from podsh.commands import welcome
 from podsh.commands.context import Context
 from podsh.console.app import Console, toolbar
-from tests.console.portal import ENDED, RUNNING
+from tests.console.portal import ENDED, REQUEST, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -267,7 +270,105 @@ async def test_a_portal_that_goes_away_is_survived(
 
 
 def test_toolbar() -> None:
-    assert toolbar([RUNNING, ENDED], None) == " 1 pod "
-    waiting = {**RUNNING, "requests": 2}
-    assert toolbar([waiting, RUNNING], "web") == " 2 pods  2 waiting  C-] web "
-    assert toolbar([], "\x1b[2J") == ' 0 pods  C-] "\\e[2J" '
+    assert toolbar([RUNNING, ENDED], [], None, 0.0) == " 1 pod "
+    waiting = [{**REQUEST, "ts": 100.0}, {**REQUEST, "pod": "b", "ts": 70.0}]
+    bar = toolbar([RUNNING, RUNNING], waiting, "web", 165.0)
+    assert bar == " 2 pods  2 waiting (b 1:35)  C-] web "
+    assert toolbar([], [], "\x1b[2J", 0.0) == ' 0 pods  C-] "\\e[2J" '
+
+
+async def test_a_request_is_a_line_and_a_number_in_the_toolbar(portal: Portal) -> None:
+    async with driven() as d:
+        await d.until(lambda: portal.followed)
+        await d.type("hel")
+        portal.ask(7)
+        await d.until(lambda: d.console.feed.requests)
+        await d.until(lambda: "? 7" in d.screen.text)
+        assert "1 waiting (web 0:0" in d.console._toolbar()
+        assert d.console.session.default_buffer.text == "hel"  # nothing took a key
+        portal.decide(7, "denied")
+        portal.event(ev="denial", id=7, path="/home/u/.gitconfig", mode="write")
+        await d.until(lambda: not d.console.feed.requests)
+        portal.ask(8)
+        await d.until(lambda: "? 8" in d.screen.text)
+        portal.pods = []
+        await d.type("\x15quit\r")
+        await d.end()
+    text = d.screen.text
+    assert "web   ? 7  write /home/u/.gitconfig  git (pid 431)" in text
+    assert "web   - 7  write /home/u/.gitconfig  denied" in text
+    # said once, ever
+    assert text.count("type review, or allow 7 / deny 7") == 1
+    assert text.count("type review") == 1
+
+
+async def test_what_waits_is_listed_when_a_person_comes_back(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal.ask(5)
+    monkeypatch.setattr("podsh.commands.attach.attach_to", lambda name, _: portal.ask(6) and 0)
+    async with driven() as d:
+        d.console.context.last_pod = "web"
+        await d.until(lambda: portal.followed)
+        await d.type("\x1d")
+        await d.until(lambda: any(row["id"] == 6 for row in portal.rows))
+        portal.pods = []
+        await d.type("quit\r")
+        await d.end()
+    out = capsys.readouterr().out
+    assert "1 waiting: review, or allow ID / deny ID" in out
+    again = out[out.index("1 waiting") :]
+    assert again.count("? 5") == 1
+    assert again.count("? 6") == 1
+    assert "2 waiting: review" in again
+
+
+async def test_numbers_of_requests_complete(portal: Portal) -> None:
+    portal.ask(17)
+    async with driven() as d:
+        await d.until(lambda: d.console.feed.requests)
+        await d.type("allow 1\t")
+        await d.until(lambda: d.console.session.default_buffer.text == "allow 17 ")
+        portal.pods = []
+        await d.type("\x15quit\r")
+        await d.end()
+
+
+async def test_no_key_is_lost_in_a_flood(portal: Portal) -> None:
+    """20 lines typed during 5,000 events a second."""
+    over = threading.Event()
+
+    def flood() -> None:
+        number = 0
+        while not over.is_set():
+            for _ in range(50):
+                number += 1
+                portal.event(
+                    ev="transition", old="a", new="b", path=f"/x/{number}", mode="read", pid=number
+                )
+            time.sleep(0.01)
+
+    lines = [f"set A{index}=value-{index}-of-the-flood" for index in range(20)]
+    async with driven() as d:
+        await d.until(lambda: portal.followed)
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            for line in lines:
+                for char in line:
+                    d.keys.send_text(char)
+                    await asyncio.sleep(0.002)
+                d.keys.send_text("\r")
+                await d.until(
+                    lambda line=line: line.split("=")[1] in d.console.context.variables.values()
+                )
+        finally:
+            over.set()
+            thread.join()
+        portal.pods = []
+        await d.type("quit\r")
+        await d.end()
+    set_ = {f"set {name}={value}" for name, value in d.console.context.variables.items()}
+    assert set_ == set(lines)
+    assert re.search(r"web +> +\d+ transitions \(events web\)", d.screen.text)
+    assert d.screen.text.count("a -> b") < 20

@@ -21,6 +21,7 @@ THERE = {
     "program": [("make", ""), ("man", "")],
     "path": [("src/", "")],
     "signal": [("TERM", "15"), ("INT", "2")],
+    "request": [("7", "write ~/x, git in web"), ("12", "")],
 }
 
 
@@ -47,10 +48,15 @@ def source(tag: str, _prefix: str) -> list[tuple[str, str]]:
         ("run make s", ["src/"]),
         ("run make -", []),
         ("exec w", ["web"]),
+        ("allow ", ["7", "12"]),
+        ("allow 7 ", ["7", "12"]),
+        ("allow 7 --save d", ["dev"]),
+        ("deny --pod w", ["web"]),
+        ("review 1", ["12"]),
         ("exec web -- m", ["make", "man"]),
         ("exec web m", ["make", "man"]),
         ("kill -s T", ["TERM"]),
-        ("wait web ", ["exit"]),
+        ("wait web ", ["exit", "request"]),
         ("profile ", ["list", "show", "check", "new", "edit"]),
         ("profile show d", ["dev"]),
         ("help pro", ["profile"]),

@@ -1,4 +1,4 @@
-"""Hostile strings, tables, event lines."""
+"""Hostile strings, tables, wrapping, output as text."""
 
 from __future__ import annotations
 
@@ -82,32 +82,19 @@ def test_table_knows_wide_letters() -> None:
     assert lines == ["NAME  STATE", "日本  running", "web   exit 2"]
 
 
-def line(**event: object) -> str:
-    text = render.event_line({"ts": 0, "pod": "web", **event})
-    assert text[2] == text[5] == ":"
-    return text[9:]
+@given(st.text(), st.integers(2, 40))
+def test_wrapping_leaves_nothing_out(text: str, width: int) -> None:
+    shown = render.show(text)
+    lines = render.wrapped(shown, width)
+    assert "".join(lines) == shown
+    assert all(render.cells(line) <= width for line in lines)
 
 
-def test_event_lines() -> None:
-    assert line(ev="start", argv=["make", "-j"], pid=401) == "web   .    start make -j (pid 401)"
-    assert line(ev="exit", code=2, signal=None, seconds=31.2) == "web   .    exit 2 after 31s"
-    assert line(ev="exit", code=143, signal=15, seconds=3) == "web   .    killed by TERM after 3s"
-    error = {"place": "move_mount /x", "cause": "No such file", "kind": "LaunchFailed"}
-    assert line(ev="failed", error=error) == "web   !    failed: move_mount /x: No such file"
-    assert line(ev="lost") == "web   !    lost: its monitor died"
-    assert line(ev="transition", text="base -> build") == "web   .    transition base -> build"
-    assert render.event_line({"ev": "ready", "pod": "web", "ts": 1}) == ""
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["ev", "pod", "ts", "code", "signal", "seconds", "argv", "pid", "text"]),
-        st.text() | st.integers() | st.lists(st.text(), max_size=3) | st.none() | st.floats(),
-    )
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (72, "1:12"), (3599, "59:59"), (3600 + 62, "1:01:02")]
 )
-def test_no_event_breaks_the_line(event: dict[str, object]) -> None:
-    shown = render.event_line(event)
-    assert all(unicodedata.category(c)[0] != "C" for c in shown)
+def test_clock(seconds: float, text: str) -> None:
+    assert render.clock(seconds) == text
 
 
 @pytest.mark.parametrize(

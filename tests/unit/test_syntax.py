@@ -67,7 +67,11 @@ def test_missing_values_are_defaults() -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("allwo 7", "unknown command: allwo"),
+        ("allwo 7", "unknown command: allwo; did you mean allow?"),
+        ("deyn 7", "unknown command: deyn; did you mean deny?"),
+        ("allow", "allow: missing ID; as in: allow 7 --save dev"),
+        ("allow 7 --svae x", "did you mean --save?"),
+        ("allow 7 --save a --save b", "allow: --save given twice"),
         ("attch web", "unknown command: attch; did you mean attach?"),
         ("run --nope -- x", "run: unrecognized arguments: --nope"),
         ("run --nmae x -- y", "did you mean --name?"),
@@ -78,7 +82,7 @@ def test_missing_values_are_defaults() -> None:
         ("run --detach=1 x", "run: --detach takes no value"),
         ("ps web", "ps: unrecognized arguments: 'web'"),
         ("wait web", "wait: missing WHAT; as in: wait web exit -t 30"),
-        ("wait web request", "WHAT: not 'request'"),
+        ("wait web reqest", "WHAT: not 'reqest'; did you mean request?"),
         ("exec web", "exec: missing CMD"),
         ("kill", "kill: missing POD"),
         ("profile", "profile: missing a word; one of: list, show"),
@@ -89,6 +93,24 @@ def test_errors_say_what_and_what_next(line: str, error: str) -> None:
     with pytest.raises(UsageError) as caught:
         parsed(line)
     assert error in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "saved", "ids"),
+    [
+        ("allow 7", None, ["7"]),
+        ("allow 7 --save", "", ["7"]),
+        ("allow --save 7", "", ["7"]),
+        ("allow 7 --save dev 8", "dev", ["7", "8"]),
+        ("allow --save --pod 7", "", ["7"]),
+        ("allow --save=9 7", "9", ["7"]),
+        ("allow --save -- 7", "", ["7"]),
+    ],
+)
+def test_a_value_that_may_be_left_out(line: str, saved: str | None, ids: list[str]) -> None:
+    args = parsed(line)
+    assert args.maybe("save") == saved
+    assert args.many("id") == ids
 
 
 def test_control_characters_are_not_echoed() -> None:
