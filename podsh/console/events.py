@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from podsh.console.render import age, show, show_argv, show_text, signal_name
+from podsh.console.render import age, show, show_argv, show_domain, show_text, signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def _words(event: Mapping[str, Any], home: str) -> tuple[str, str]:
         sign, detail = _ABOUT_PATHS[kind]
         return sign, _columns(f"{_mode(event)} {shown_path(event, home)}", detail(event))
     if kind == "transition":
-        move = f"{show(str(event.get('old', '?')), 40)} -> {show(str(event.get('new', '?')), 40)}"
+        old, new = (show_domain(str(event.get(key, "?")), 24) for key in ("old", "new"))
+        move = f"{old} -> {new}"
         return ">", _columns(move, f"{shown_path(event, home)}{_pid(event)}")
     if kind == "merged":
         return "?", f"the same again (×{show_text(str(event.get('count', '?')))})"
@@ -97,7 +98,7 @@ def _asking(event: Mapping[str, Any]) -> str:
     text = show(name, 24) + _pid(event)
     if event.get("exists") is False and event.get("link"):
         text += f", to make {show(str(event['link']).rpartition('/')[2], 24)}"
-    return text + (f", to domain {show(str(event['to']), 40)}" if event.get("to") else "")
+    return text + (f", to domain {show_domain(str(event['to']), 24)}" if event.get("to") else "")
 
 
 def _given(event: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
 _RIGHT_TO_LEFT = frozenset(("R", "AL", "AN"))
 # signs that podsh's own messages use
 _OWN_SIGNS = frozenset("…×∩→±≤≥–°")
+_MOST_DOMAINS = 6
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
@@ -60,9 +61,12 @@ def show(value: str | bytes, width: int = 0) -> str:
     return f'"{shown}"' if quoted else shown
 
 
-def show_domain(name: str) -> str:
-    """``A∩B``: the names of profiles, and what joins them."""
-    return "∩".join(map(show, name.split("∩")))
+def show_domain(name: str, width: int = 0) -> str:
+    """``A∩B``: the names of profiles (each elided to ``width``), and what joins them."""
+    parts = name.split("∩")
+    if width and len(parts) > _MOST_DOMAINS:
+        parts = [*parts[:_MOST_DOMAINS], "…"]
+    return "∩".join("…" if part == "…" else show(part, width) for part in parts)
 
 
 def show_text(text: str) -> str:

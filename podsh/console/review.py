@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.console import asking
 from podsh.console.events import raw_path
-from podsh.console.render import cells, show, show_text, wrapped
+from podsh.console.render import cells, show, show_domain, show_text, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -245,7 +245,7 @@ class Review:
         left = f"-- request {self.row['id']} ({number} of {len(ids)}) "
         right = f" pod {show(str(self.row.get('pod', '?')))}"
         if self.row.get("domain"):
-            right += f", domain {show(str(self.row['domain']))}"
+            right += f", domain {show_domain(str(self.row['domain']))}"
         dashes = "-" * max(width - cells(left) - cells(right), 2)
         return wrapped(left + dashes + right, width)
 
@@ -258,7 +258,7 @@ class Review:
         asker = asking.asker(self.row)
         rule = [f"rule to add:  {asking.rule(self.mode, self.path)}"]
         if self.row.get("to") and self.path == raw_path(self.row):
-            rule = [f"a yes moves the pod to domain {show(str(self.row['to']))}"]
+            rule = [f"a yes moves the pod to domain {show_domain(str(self.row['to']))}"]
         if len(wrapped(asker, width)) > _ARGV_LINES:
             return [*self._wish(), *rule, f"asked by:  {asker}"]
         return [asker, *self._wish(), *rule]
