@@ -30,8 +30,11 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "portal.client",
             "console.app",
+            "console.asking",
             "console.attach",
             "console.complete",
+            "console.dialog",
+            "console.events",
             "console.render",
             "console.stdio",
             "console.terminal",
