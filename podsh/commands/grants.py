@@ -15,7 +15,7 @@ def mount(args: Args, context: Context) -> int:
     context.portal().call(
         "mount",
         name=args.text("pod"),
-        src=_absolute(args.text("src")),
+        src=absolute(args.text("src")),
         dst=args.maybe("dst"),
         write=args.flag("write"),
     )
@@ -24,10 +24,10 @@ def mount(args: Args, context: Context) -> int:
 
 def revoke(args: Args, context: Context) -> int:
     """Detach the newest mount at a path."""
-    context.portal().call("revoke", name=args.text("pod"), path=_absolute(args.text("path")))
+    context.portal().call("revoke", name=args.text("pod"), path=absolute(args.text("path")))
     return 0
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """As the shell would have it: ``~`` of the console and relative paths are the caller's."""
     return os.path.join(os.getcwd(), os.path.expanduser(path))

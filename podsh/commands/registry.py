@@ -179,6 +179,25 @@ COMMANDS: tuple[Command, ...] = (
         words=(Word("ID", complete="request", optional=True, repeat=True),),
     ),
     Command(
+        "why",
+        "podsh.commands.why:why",
+        help="which rule decides about a path, and what would turn it",
+        example="why web ~/.gitconfig --write",
+        options=(
+            Option("-w", "--write", help="about writing there"),
+            Option(
+                "-p",
+                "--profile",
+                value="PROFILE",
+                complete="profile",
+                repeat=True,
+                help="for a pod that would be started so, instead of POD",
+            ),
+            JSON,
+        ),
+        words=(Word("POD", complete="live"), Word("PATH", complete="path", optional=True)),
+    ),
+    Command(
         "mount",
         "podsh.commands.grants:mount",
         help="show a live pod one more host path",

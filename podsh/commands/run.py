@@ -36,7 +36,7 @@ def request(args: Args) -> dict[str, Any]:
     os.umask(umask)
     return {
         "argv": args.rest,
-        "profiles": [_profile(name, cwd) for name in args.many("profile")],
+        "profiles": profile_names(args.many("profile")),
         "name": args.maybe("name"),
         "detach": False,
         "rm": args.flag("rm"),
@@ -67,11 +67,12 @@ def _path(path: str) -> str:
     return os.path.expanduser(path) if path.startswith("~") else path
 
 
-def _profile(name: str, cwd: str) -> str:
-    """A profile's name as it is; a file's made absolute, for the portal lives elsewhere."""
-    if "/" not in name:
-        return name
-    return os.path.normpath(os.path.join(cwd, _path(name)))
+def profile_names(given: list[str]) -> list[str]:
+    """Profiles' names as they are; files' made absolute, for the portal lives elsewhere."""
+    return [
+        os.path.normpath(os.path.join(_cwd(), _path(name))) if "/" in name else name
+        for name in given
+    ]
 
 
 def environment(items: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.policy import rules
@@ -62,7 +63,7 @@ def _allowed(state: State, request: Request, pod: str) -> Why:
         found = rules.grant(state, request)
         assert found
         text = f"{str(found)!a} was granted"
-        run = Change("run", f"revoke {pod} {found.path}")
+        run = Change("run", f"revoke {pod} {quote(found.path)}")
         return Why("allowed", Rule("grant", text=str(found), where=found.where), text, run)
     domain = _speaker(state)
     rule = rules.bind(domain, request)
@@ -85,11 +86,12 @@ def _stop(state: State, request: Request) -> Change:
 def _open(state: State, request: Request, pod: str) -> Change:
     """The line that makes it allowed."""
     if request.mode == "connect":
-        return Change("run", f"mount {pod} {request.path}")
+        return Change("run", f"mount {pod} {quote(request.path)}")
     domain = _speaker(state)
     write = request.mode == "write"
     for access in domain.accesses:
-        if access.path == request.path:
+        # a line of another file is left alone: an own line for that path replaces it
+        if access.path == request.path and access.where.file == domain.file:
             return Change("replace", bind_line(access, write or access.write), access.where)
     line = bind_line(Access.of(request.path), write)
     return Change("add", f"[fs] bind = [{line}]", Where(domain.file))

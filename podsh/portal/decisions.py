@@ -11,6 +11,7 @@ from podsh.errors import PodshError, UsageError
 from podsh.policy import why as reasons
 from podsh.policy.access import contains
 from podsh.policy.domain import Index
+from podsh.policy.events import path_to_wire
 from podsh.policy.state import start_as
 from podsh.portal import launch
 from podsh.portal.saving import save_rule
@@ -116,7 +117,8 @@ class Decisions:
         mode: Mode = "write" if message.get("write") else "read"
         self._domains.paths.refresh()
         path, there = self._domains.paths.real(asked)
-        about = {"path": path, "asked": asked, "exists": there, "mode": mode}
+        shown = path_to_wire(asked)["path"]
+        about = {**path_to_wire(path), "asked": shown, "exists": there, "mode": mode}
         if message.get("name") is not None:
             name = str(message["name"])
             answer = await self._fleet.ask(name, "why", path=path, mode=mode)

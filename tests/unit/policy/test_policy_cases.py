@@ -328,7 +328,8 @@ def test_names() -> None:
 
 
 def _pod(**given: object) -> State:
-    own = Domain("own", (ro("/usr", 3), ro("/w", 4)), file="own.toml", **given)  # type: ignore[arg-type]
+    mine = Access.of("/m", where=Where("own.toml", 7))
+    own = Domain("own", (ro("/usr", 3), ro("/w", 4), mine), file="own.toml", **given)  # type: ignore[arg-type]
     return start_as(Index(), own)
 
 
@@ -338,7 +339,9 @@ def _pod(**given: object) -> State:
         ("/usr/x", "read", "allowed", 'own.toml: add [access] deny = ["/usr/x"]'),
         ("/q", "read", "ask", 'own.toml: add [fs] bind = [{ path = "/q" }]'),
         ("/q", "write", "ask", 'own.toml: add [fs] bind = [{ path = "/q", write = true }]'),
-        ("/w", "write", "ask", 'p.toml:4: replace { path = "/w", write = true }'),
+        ("/m", "write", "ask", 'own.toml:7: replace { path = "/m", write = true }'),
+        # what it extends is not its own to change
+        ("/w", "write", "ask", 'own.toml: add [fs] bind = [{ path = "/w", write = true }]'),
         ("/h/.ssh2/id", "read", "deny", 'base.toml:12: take out "/h/.ssh*"'),
         ("/s", "connect", "ask", "run mount POD /s"),
     ],
