@@ -219,14 +219,54 @@ _OPS: dict[str, type[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What the system-call filter refuses beyond its fixed list; ``notify``: calls with a path
-    go to the monitor before the kernel carries them out."""
+    """What the system-call filter refuses beyond its fixed list.
+
+    ``notify``: calls with a path go to the monitor before the kernel carries them out. ``allow``:
+    None where there is no whitelist; ``deny``: a blacklist; ``block``: errno even where ``strict``
+    kills. ``where``: the file that the lists come from, ``form``: how it is written.
+    """
 
     refuse_setid: bool  # root's pods must not make setuid files
     ptrace: bool = False
     nesting: bool = False
     new_filters: bool = True
     notify: bool = False
+    allow: tuple[str, ...] | None = None
+    block: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    strict: bool = False
+    abi: tuple[str, ...] = ()  # foreign ones
+    trace: bool = False  # every call is counted, and none is outside of a list
+    where: str = ""
+    form: Literal["toml", "pod"] = "toml"
+
+    def describe(self) -> list[str]:
+        """The lines of ``--dry-run``."""
+        extra = [
+            word
+            for word, on in (
+                ("setuid and setgid bits", self.refuse_setid),
+                ("ptrace", not self.ptrace),
+                ("new namespaces", not self.nesting),
+                ("new filters", not self.new_filters),
+            )
+            if on
+        ]
+        foreign = f"foreign ABIs killed but {', '.join(self.abi)}" if self.abi else ""
+        foreign = foreign or "foreign ABIs killed"
+        lines = [f"filter   default refusals, {foreign}; also {', '.join(extra)}"]
+        end = "killed" if self.strict else "ENOSYS"
+        if self.trace:
+            lines.append("calls    all are counted")
+        elif self.allow is not None:
+            lines.append(f"calls    {len(self.allow)} allowed, others {end}  [{self.where}]")
+        elif self.deny:
+            lines.append(f"calls    {len(self.deny)} {end}, others allowed  [{self.where}]")
+        if self.block and not self.trace:
+            lines.append(f"calls    {', '.join(self.block)} ENOSYS  [{self.where}]")
+        if self.notify:
+            lines.append("notify   calls with a path wait for the monitor, which may grant more")
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,19 +302,7 @@ class JailPlan:
         for op in self.ops:
             lines += str(op).split("\n")
         lines.append("seal     / read-only; no capabilities; no_new_privs")
-        extra = [
-            word
-            for word, on in (
-                ("setuid and setgid bits", self.filter.refuse_setid),
-                ("ptrace", not self.filter.ptrace),
-                ("new namespaces", not self.filter.nesting),
-                ("new filters", not self.filter.new_filters),
-            )
-            if on
-        ]
-        lines.append(f"filter   default refusals, foreign ABIs killed; also {', '.join(extra)}")
-        if self.filter.notify:
-            lines.append("notify   calls with a path wait for the monitor, which may grant more")
+        lines += self.filter.describe()
         lines += [
             f"limit    {name} {soft}" + ("" if soft == hard else f" (hard {hard})")
             for name, soft, hard in self.program.rlimits

@@ -52,6 +52,7 @@ class Request:
     ro: tuple[str, ...] = ()
     rw: tuple[str, ...] = ()
     net: str | None = None
+    trace: bool = False
     env: tuple[tuple[str, str], ...] = ()
     home_mode: str | None = None
 
@@ -79,14 +80,9 @@ class Facts:
 
 def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
     """Names of settings that this version reads but cannot yet carry out; a launch refuses them."""
-    seccomp, limits = profile.seccomp, profile.limits
+    limits = profile.limits
     net = (request and request.net) or profile.net.mode
     asked = [
-        ("[seccomp] allow", seccomp.allow is not None),
-        ("[seccomp] block", bool(seccomp.block)),
-        ("[seccomp] strict", seccomp.strict),
-        ("[seccomp] blacklist", seccomp.blacklist),
-        ("[seccomp] abi", seccomp.abi != ("native",)),
         ("[caps] keep", bool(profile.caps)),
         (f"[net] mode = {net}", net not in ("none", "loop", "host")),
         ("[net] log", profile.net.log is not None),
@@ -160,13 +156,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         profile=profile.name,
         ops=tuple(ops),
         net=net,
-        filter=Filter(
-            refuse_setid=facts.uid == 0,
-            ptrace=profile.seccomp.ptrace,
-            nesting=profile.seccomp.nesting,
-            new_filters=profile.seccomp.new_filters,
-            notify=facts.requests,
-        ),
+        filter=_filter(profile, request, facts),
         program=Program(
             argv=tuple(argv),
             env=environment(profile, request, facts, home),
@@ -177,6 +167,26 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
             rlimits=_rlimits(profile, facts, processes),
         ),
         notes=profile.notes,
+    )
+
+
+def _filter(profile: Profile, request: Request, facts: Facts) -> Filter:
+    """The calls under the names that the profile gives them; a trace lets all by."""
+    seccomp = profile.seccomp
+    return Filter(
+        refuse_setid=facts.uid == 0,
+        ptrace=seccomp.ptrace,
+        nesting=seccomp.nesting,
+        new_filters=seccomp.new_filters,
+        notify=facts.requests,
+        # an empty list is none: everything but the refusals of every pod
+        allow=seccomp.allow or None,
+        block=seccomp.block,
+        strict=seccomp.strict,
+        abi=tuple(abi for abi in seccomp.abi if abi != "native"),
+        trace=request.trace,
+        where=profile.source or profile.name,
+        form=profile.dialect,
     )
 
 

@@ -1,4 +1,8 @@
-"""The system-call filter: refusals.py and requests.py compiled by libseccomp, and its cache.
+"""The system-call filter, and its cache.
+
+One program: first a binary tree over the call's number (bpf.py) that knows which calls there are
+and which the pod may make (whitelist.py), foreign ABIs included; then, for calls whose arguments
+matter, refusals.py and requests.py compiled by libseccomp.
 
 A program is an array of ``struct sock_filter`` (<linux/filter.h>: u16 code, u8 jt, u8 jf, u32 k).
 It is compiled by a process of its own, once for each kind of filter, and then read from the cache.
@@ -13,12 +17,12 @@ import hashlib
 import json
 import os
 import stat
-import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, PodshError, from_wire
-from podsh.kernel import helper, syscalls
+from podsh.kernel import abis, bpf, callnames, helper, syscalls, whitelist
+from podsh.kernel.bpf import INSTRUCTION, MAX_INSTRUCTIONS
 from podsh.kernel.fds import OwnedFd
 from podsh.kernel.refusals import Compare, refusals, refuse
 from podsh.kernel.requests import requests
@@ -30,25 +34,12 @@ if TYPE_CHECKING:
     from podsh.kernel.refusals import Rule
 
 # raise it when the same rules would be compiled into another program: old caches are then missed
-VERSION = 1
+VERSION = 2
 
-INSTRUCTION = struct.Struct("=HBBI")
-MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS, <linux/bpf_common.h>
 _DIGEST = 32  # a cached file is a SHA-256 and the program
 _MAX_FILE = _DIGEST + MAX_INSTRUCTIONS * INSTRUCTION.size
 
-# <linux/bpf_common.h>
-_LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
-_JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
-_JUMP_GREATER = 0x25  # BPF_JMP | BPF_JGT | BPF_K
-_JUMP_GREATER_EQUAL = 0x35  # BPF_JMP | BPF_JGE | BPF_K
-_RETURN = 0x06  # BPF_RET | BPF_K
-# offsets in struct seccomp_data, <linux/seccomp.h>
-_NR, _ARCH = 0, 4
-
 LIBSECCOMP_HINT = "install libseccomp 2.5 or newer (Debian: apt install libseccomp2)"
-
-X32_BIT = 0x40000000  # __X32_SYSCALL_BIT, <asm/unistd.h>
 
 
 class FilterSpec(NamedTuple):
@@ -57,6 +48,12 @@ class FilterSpec(NamedTuple):
     ``refuse_setid``: no mode with a set-id bit. ``ptrace``, ``nesting``: allow these.
     ``new_filters``: programs may add filters of their own. ``notify``: calls with a path are sent
     to a listener, but for those with the shim's cookie.
+
+    ``allow``: a whitelist of native names, None for all; ``deny``: a blacklist; what is outside of
+    them is ENOSYS, or with ``strict`` kills the process. ``block``: ENOSYS in any case.
+    ``report``: what these refuse is sent to the listener, which answers so. ``trace``: every call
+    is sent, and nothing refused but what podsh does not know. ``abi``: foreign ABIs to be filtered
+    alike instead of killed.
     """
 
     refuse_setid: bool = False
@@ -64,6 +61,18 @@ class FilterSpec(NamedTuple):
     nesting: bool = False
     new_filters: bool = True
     notify: bool = False
+    report: bool = False
+    trace: bool = False
+    strict: bool = False
+    allow: tuple[str, ...] | None = None
+    block: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    abi: tuple[str, ...] = ()
+
+    @property
+    def listens(self) -> bool:
+        """Whether the program has a listener, without which its calls are ENOSYS."""
+        return self.notify or self.report or self.trace
 
 
 # ---------------------------------------------------------------- the cache
@@ -107,8 +116,10 @@ def libseccomp_version() -> tuple[int, int, int] | None:
 
 def _key(spec: FilterSpec) -> str:
     """Names everything that the program depends on: its rules, the known calls, the compiler."""
-    known = sorted(syscalls.NAMES.get(syscalls.native(), {}).values())
-    parts = (VERSION, libseccomp_version(), syscalls.native(), known, _rules(spec))
+    known = sorted(syscalls.NAMES.get(syscalls.native(), {}).items())
+    foreign = [sorted(abis.NAMES[abi].items()) for abi in spec.abi if abi in abis.NAMES]
+    lists = (*spec, sorted(whitelist.START_UP))
+    parts = (VERSION, libseccomp_version(), syscalls.native(), known, foreign, _rules(spec), lists)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
@@ -174,7 +185,9 @@ def _compiled_elsewhere(spec: FilterSpec) -> bytes:
 def main(spec: str) -> None:
     """The compiling process: ``spec`` as JSON; the program, or an error's fields, go out."""
     try:
-        program = build(FilterSpec(**json.loads(spec)))
+        fields = json.loads(spec)
+        lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+        program = build(FilterSpec(**fields | lists))
     except PodshError as exc:
         sys.exit(json.dumps(exc.to_wire()))
     sys.stdout.buffer.write(program)
@@ -197,12 +210,16 @@ def build(spec: FilterSpec, arch: str | None = None) -> bytes:
             hint="podsh runs on x86_64 and aarch64",
         )
     numbers = syscalls.NAMES[arch]
-    rules = [rule for rule in _rules(spec) if rule.call in numbers]
+    rules = [
+        rule
+        for rule in _rules(spec)
+        if rule.call in numbers and whitelist.action(rule.call, spec) is None
+    ]
     known = set(numbers.values())
     if arch != syscalls.native():
         known -= _untranslatable(arch)
         rules = [rule for rule in rules if numbers[rule.call] in known]
-    program = _prologue(arch, known) + _compile(rules, arch)
+    program = bpf.encode(_by_number(spec, arch, known)) + _compile(rules, arch)
     if len(program) > MAX_INSTRUCTIONS * INSTRUCTION.size:
         raise KernelLacks(f"the filter is too long: {len(program) // 8} instructions")
     return program
@@ -275,41 +292,61 @@ def _exported(program: Any) -> bytes:
         return file.read()
 
 
-def _prologue(arch: str, known: set[int]) -> bytes:
-    """Runs first: ENOSYS for call numbers of ``arch`` that are not ``known``.
-
-    A foreign architecture and x32 numbers go on to libseccomp's part, which kills.
+def _by_number(spec: FilterSpec, arch: str, known: set[int]) -> bpf.Piece:
+    """Runs first. Ends with a verdict, or runs on into libseccomp's part: for calls that the
+    lists let by, and for foreign ABIs that the pod may not use, which it kills.
     """
-    # (code, k, where to jump if true, if false): "" is the next instruction
-    code: list[tuple[int, int, str, str]] = [
-        (_LOAD, _ARCH, "", ""),
-        (_JUMP_EQUAL, syscalls.AUDIT_ARCH[arch], "", "rest"),
-        (_LOAD, _NR, "", ""),
-    ]
+    verdicts: dict[int, int] = {}
+    rules: dict[int, tuple[Rule, ...]] = {}
+    for name, number in syscalls.NAMES[arch].items():
+        if number not in known:
+            continue
+        rules[number] = whitelist.rules(name, spec)
+        action = whitelist.action(name, spec)
+        if action is not None and not rules[number]:
+            verdicts[number] = action
+            del rules[number]
+    native = bpf.by_number(verdicts, refuse(errno.ENOSYS), rules)
+    foreign: dict[str, bpf.Piece] = {}
+    for abi in abis.FOREIGN[arch]:
+        if abi in spec.abi:
+            foreign[abi] = _foreign(spec, abi, arch)
+    code = native
     if arch == "x86_64":
-        code.append((_JUMP_GREATER_EQUAL, X32_BIT, "rest", ""))
-    for first, last in reversed(_runs(known)):
-        code.append((_JUMP_GREATER, last, "unknown", "" if first else "rest"))
-        if first:
-            code.append((_JUMP_GREATER_EQUAL, first, "rest", ""))
-    labels = {"unknown": len(code), "rest": len(code) + 1}
-    code.append((_RETURN, refuse(errno.ENOSYS), "", ""))
-
-    def offset(at: int, label: str) -> int:
-        return labels[label] - at - 1 if label else 0
-
-    return b"".join(
-        INSTRUCTION.pack(what, offset(at, yes), offset(at, no), k)
-        for at, (what, k, yes, no) in enumerate(code)
-    )
+        # x32: the same architecture, numbers with a mark
+        beyond = foreign.pop("x32", [])
+        over = bpf.skip(len(beyond))
+        first = bpf.skip(len(native) + len(over))
+        code = [(bpf.LOAD, 0, 0, bpf.NR), (bpf.JUMP_GREATER_EQUAL, 0, len(first), abis.X32_BIT)]
+        code += [*first, *native, *over, *beyond]
+    others: bpf.Piece = []
+    for abi, piece in foreign.items():
+        others += [*bpf.unless_equal(abis.AUDIT_ARCH[abi], len(piece)), *piece]
+    code += bpf.skip(len(others))
+    check = bpf.unless_equal(syscalls.AUDIT_ARCH[arch], len(code))
+    return [(bpf.LOAD, 0, 0, bpf.ARCH), *check, *code, *others]
 
 
-def _runs(numbers: set[int]) -> list[tuple[int, int]]:
-    """Consecutive numbers as (first, last), ascending."""
-    runs: list[tuple[int, int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], number)
+def _foreign(spec: FilterSpec, abi: str, arch: str) -> bpf.Piece:
+    """The whole filter of a foreign ABI: its calls by what they are natively.
+
+    One that is nothing native is ENOSYS, and socketcall, whose arguments no filter sees.
+    """
+    ruled: dict[str, list[Rule]] = {}
+    for rule in _rules(spec):
+        ruled.setdefault(rule.call, []).append(rule)
+    verdicts: dict[int, int] = {}
+    rules: dict[int, tuple[Rule, ...]] = {}
+    for name, number in abis.NAMES[abi].items():
+        natives = callnames.natives(name, arch)
+        if not natives or name == "socketcall":
+            continue
+        actions = [found for call in natives if (found := whitelist.action(call, spec)) is not None]
+        own = tuple(rule for call in natives for rule in ruled.get(call, ()))
+        if actions:
+            verdicts[number] = actions[0]
+        elif own:
+            rules[number] = own
         else:
-            runs.append((number, number))
-    return runs
+            verdicts[number] = bpf.ALLOW
+    return [*bpf.by_number(verdicts, refuse(errno.ENOSYS), rules), *bpf.ret(bpf.ALLOW)]

@@ -95,7 +95,7 @@ _AARCH64_FROM_260 = """
     pkey_free statx io_pgetevents rseq kexec_file_load
 """
 
-_COMMON_FROM_424 = """
+COMMON_FROM_424 = """
     pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount
     fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
     process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset
@@ -106,7 +106,7 @@ _COMMON_FROM_424 = """
 """
 
 
-def _table(*runs: tuple[int, str]) -> dict[str, int]:
+def table(*runs: tuple[int, str]) -> dict[str, int]:
     return {
         name: number for first, names in runs for number, name in enumerate(names.split(), first)
     }
@@ -114,8 +114,8 @@ def _table(*runs: tuple[int, str]) -> dict[str, int]:
 
 # architecture as in ``uname -m`` -> name -> number
 NAMES: dict[str, dict[str, int]] = {
-    "x86_64": _table((0, _X86_64_FROM_0), (335, _X86_64_FROM_335), (424, _COMMON_FROM_424)),
-    "aarch64": _table((0, _AARCH64_FROM_0), (260, _AARCH64_FROM_260), (424, _COMMON_FROM_424)),
+    "x86_64": table((0, _X86_64_FROM_0), (335, _X86_64_FROM_335), (424, COMMON_FROM_424)),
+    "aarch64": table((0, _AARCH64_FROM_0), (260, _AARCH64_FROM_260), (424, COMMON_FROM_424)),
 }
 
 # AUDIT_ARCH_*, <linux/audit.h>: what a filter finds in seccomp_data.arch

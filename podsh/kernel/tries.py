@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from podsh.kernel import mounts, process, seccomp, uapi
+from podsh.kernel import bpf, mounts, process, uapi
 from podsh.kernel.raw import function, system_call
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def openat2() -> None:
 def _load_filter(flags: int) -> int:
     """A filter that allows everything, loaded into this process."""
     process.set_no_new_privs()
-    code = ctypes.create_string_buffer(seccomp.INSTRUCTION.pack(0x06, 0, 0, SECCOMP_RET_ALLOW))
+    code = ctypes.create_string_buffer(bpf.INSTRUCTION.pack(0x06, 0, 0, SECCOMP_RET_ALLOW))
     # struct sock_fprog { unsigned short len; struct sock_filter *filter; }  <linux/filter.h>
     program = struct.pack("HxxxxxxP", 1, ctypes.addressof(code))
     return _seccomp(SECCOMP_SET_MODE_FILTER, flags, program)

@@ -70,6 +70,12 @@ def filter_of(asked: Filter) -> bytes:
         nesting=asked.nesting,
         new_filters=asked.new_filters,
         notify=asked.notify,
+        trace=asked.trace,
+        strict=asked.strict,
+        allow=None if asked.trace else asked.allow,
+        block=() if asked.trace else asked.block,
+        deny=() if asked.trace else asked.deny,
+        abi=asked.abi,
     )
     return seccomp.cached(spec, os.path.join(paths.cache_dir(), "filters"))
 

@@ -13,7 +13,7 @@ from podsh import paths
 from podsh.errors import UsageError
 from podsh.plan import Facts, Request, make_plan
 from podsh.policy.access import Access
-from podsh.portal import bycommand
+from podsh.portal import bycommand, calls
 from podsh.profiles import find
 from podsh.profiles.schema import Context
 
@@ -132,6 +132,7 @@ def check_name(name: str) -> None:
 
 def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> JailPlan:
     """The plan of a pod; UsageError for what cannot be."""
+    profile = calls.with_settings(profile, message.get("settings") or {})
     request = Request(
         argv=tuple(str(word) for word in message.get("argv", ())),
         ro=tuple(str(path) for path in message.get("ro", ())),
@@ -139,6 +140,7 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
         net=message.get("net"),
         env=tuple((str(k), str(v)) for k, v in message.get("env", {}).items()),
         home_mode=message.get("home_mode"),
+        trace=bool(message.get("trace")),
     )
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     facts = Facts(
@@ -153,7 +155,7 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
         # descriptors in flight count per user: a pod must not be able to fill podsh's share
         nofile=max(soft // 2 - 1, 64),
     )
-    return make_plan(profile, request, facts)
+    return calls.settled(make_plan(profile, request, facts), profile, message.get("blacklist"))
 
 
 def state_dir(name: str) -> str:

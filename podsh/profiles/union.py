@@ -100,7 +100,7 @@ def _seccomp(profiles: Sequence[s.Profile]) -> s.Seccomp:
     lists = [one.allow for one in each]
     return s.Seccomp(
         # one that asks for no whitelist allows everything
-        allow=None if None in lists else _joined(names for names in lists if names),
+        allow=_joined(names for names in lists if names) if all(lists) else None,
         block=_joined(one.block for one in each),
         strict=all(one.strict for one in each),
         blacklist=any(one.blacklist for one in each),
