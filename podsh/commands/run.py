@@ -26,7 +26,7 @@ def run(args: Args, context: Context) -> int:
     if args.flag("detach"):
         context.out(show(_start(fields, context)))
         return 0
-    return _foreground(fields, context)
+    return foreground(fields, context)
 
 
 def request(args: Args) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _notes(answer: dict[str, Any], context: Context) -> None:
         context.err("podsh: " + show_lines(str(note)))
 
 
-def _foreground(fields: dict[str, Any], context: Context) -> int:
+def foreground(fields: dict[str, Any], context: Context) -> int:
     from podsh.console.stdio import Streams
 
     streams = Streams()

@@ -23,11 +23,11 @@ class Option:
 
     complete: tag of the value's candidates (see registry.py). choices: the only values allowed.
     repeat: may be given several times. bare: the value may be left out (it is then empty); the next
-    word is the value unless it is an option or a number. The key in ``Args`` is the long name with
-    ``_`` for ``-``.
+    word is the value unless it is an option or a number. glued: it may be left out, and is given
+    only as ``--name=VALUE``. The key in ``Args`` is the long name with ``_`` for ``-``.
     """
 
-    __slots__ = ("bare", "choices", "complete", "help", "key", "names", "repeat", "value")
+    __slots__ = ("bare", "choices", "complete", "glued", "help", "key", "names", "repeat", "value")
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class Option:
         choices: tuple[str, ...] = (),
         repeat: bool = False,
         bare: bool = False,
+        glued: bool = False,
     ) -> None:
         self.names = names
         self.bare = bare
@@ -46,6 +47,7 @@ class Option:
         self.complete = complete
         self.choices = choices
         self.repeat = repeat
+        self.glued = glued
         self.key = names[-1].lstrip("-").replace("-", "_")
 
     @property
@@ -53,6 +55,8 @@ class Option:
         """`` VALUE``, as it is written after the name; empty where it takes none."""
         if not self.value:
             return ""
+        if self.glued:
+            return f"[={self.value}]"
         return f" [{self.value}]" if self.bare else f" {self.value}"
 
 
@@ -82,7 +86,8 @@ class Command:
     """One command: ``name`` (two words for a subcommand), ``"module:function"`` of its handler.
 
     rest: name of the trailing program words (``"CMD"``), empty where there are none;
-    rest_optional: they may be left out. terminal: the handler takes the terminal over (the
+    rest_optional: they may be left out. lenient: an option that the command does not know begins
+    ``rest`` instead of being an error. terminal: the handler takes the terminal over (the
     console then runs it in its main thread, without a prompt).
     """
 
@@ -90,6 +95,7 @@ class Command:
         "example",
         "handler",
         "help",
+        "lenient",
         "name",
         "options",
         "rest",
@@ -109,6 +115,7 @@ class Command:
         options: Sequence[Option] = (),
         rest: str = "",
         rest_optional: bool = False,
+        lenient: bool = False,
         terminal: bool = False,
     ) -> None:
         self.name = name
@@ -119,6 +126,7 @@ class Command:
         self.options = options
         self.rest = rest
         self.rest_optional = rest_optional
+        self.lenient = lenient
         self.terminal = terminal
 
     def load(self) -> Handler:
@@ -221,6 +229,10 @@ class _Parser:
                 else:
                     self.given += todo
                 break
+            if self.command.lenient and self.foreign(word):
+                todo.reverse()
+                rest = [word, *todo]
+                break
             if word.startswith("--"):
                 self.long(word, todo)
             elif word.startswith("-") and word != "-":
@@ -235,6 +247,15 @@ class _Parser:
         if self.command.rest and not rest and not self.command.rest_optional:
             raise self.fail(f"missing {self.command.rest}", f"as in: {self.command.example}")
         return Args(self.values, rest)
+
+    def foreign(self, word: str) -> bool:
+        """Whether ``word`` is an option, but none of the command's (``--help`` is, before all)."""
+        if not word.startswith("-") or word == "-":
+            return False
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        if name in ("--help", "-h") and not self.given:
+            return False
+        return self.command.option(name) is None
 
     def long(self, word: str, todo: list[str]) -> None:
         name, equals, value = word.partition("=")
@@ -268,9 +289,9 @@ class _Parser:
         if not option.value:
             self.values[option.key] = True
             return
-        if value is None and option.bare:
+        if value is None and (option.bare or option.glued):
             taken = todo and not todo[-1].startswith("-") and not todo[-1].isdigit()
-            value = todo.pop() if taken else ""
+            value = todo.pop() if taken and option.bare else ""
         elif value is None:
             if not todo or todo[-1] == "--":
                 raise self.fail(f"{name} needs a value: {option.value}")

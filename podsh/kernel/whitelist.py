@@ -24,7 +24,7 @@ START_UP = frozenset(
     execve exit exit_group rt_sigreturn restart_syscall close
     brk mmap munmap mprotect arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom
     open openat read pread64 fstat newfstatat access faccessat readlink readlinkat uname
-    clone3
+    futex clone3
     """.split()
 )
 # init's last words: the listener, and why the program could not be executed (exec.c, STATUS_FD)

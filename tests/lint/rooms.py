@@ -41,6 +41,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
             "wire",
             "profiles",
             "kernel.probe",
+            "kernel.syscalls",
             "plan",
         ),
     ),

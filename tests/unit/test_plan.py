@@ -107,8 +107,6 @@ def test_what_a_program_preloads_itself_comes_first() -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({"seccomp": Seccomp(allow=("read",))}, r"\[seccomp\] allow"),
-        ({"seccomp": Seccomp(abi=("native", "i386"))}, r"\[seccomp\] abi"),
         ({"caps": ("CAP_NET_RAW",)}, r"\[caps\] keep"),
         ({"net": Net(mode="macvlan")}, "macvlan"),
         ({"limits": Limits(memory=1 << 30)}, r"\[limits\] memory"),
@@ -159,3 +157,13 @@ def test_open_files_stay_below_what_podsh_can_bear() -> None:
 )
 def test_hostname_is_safe(domain: str, host: str) -> None:
     assert p.hostname(domain) == host
+
+
+def test_the_lists_of_calls_reach_the_filter_as_they_are() -> None:
+    seccomp = Seccomp(allow=("stat64", "read"), block=("kill",), strict=True, abi=("native", "x32"))
+    made = p.make_plan(profile(seccomp=seccomp), p.Request(), FACTS)
+    assert (made.filter.allow, made.filter.block) == (("stat64", "read"), ("kill",))
+    assert (made.filter.strict, made.filter.abi) == (True, ("x32",))
+    assert "calls    2 allowed, others killed  [web]" in made.describe()
+    everything = p.make_plan(profile(seccomp=Seccomp(allow=())), p.Request(trace=True), FACTS)
+    assert (everything.filter.allow, everything.filter.trace) == (None, True)

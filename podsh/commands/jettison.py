@@ -1,0 +1,100 @@
+"""jettison: its own command line, on the same code as ``run``.
+
+``jettison PROGRAM POD [options] [arguments]``: the first option that jettison does not know, and
+all that follows, are the program's arguments.
+"""
+
+from __future__ import annotations
+
+from podsh.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from podsh.commands.context import Context
+    from podsh.commands.syntax import Args
+
+# known so that nothing of them is taken for the program's; refused by name until they are there
+LATER = ("tracecalls", "init", "daemon", "logoutput", "lognet")
+MIN_STACK_KB = 64
+
+
+def jettison(args: Args, context: Context) -> int:
+    """Run PROGRAM in POD; its exit code."""
+    if args.flag("listcalls"):
+        return _list_calls(args, context)
+    program, pod = args.maybe("program"), args.maybe("pod")
+    if program is None or pod is None:
+        missing = "PROGRAM" if program is None else "POD"
+        raise UsageError(
+            f"missing {missing}",
+            place="jettison",
+            hint="as in: podsh jettison /bin/bash my.pod --strict",
+        )
+    for key in LATER:
+        if args.flag(key) or args.maybe(key):
+            raise UsageError(
+                f"--{key} is not in this version of podsh",
+                place="jettison",
+                hint="take it out, or use a newer podsh",
+            )
+    from podsh.commands import run
+
+    fields = run.request(args)
+    fields["argv"] = [program, *args.rest]
+    fields["profiles"] = run.profile_names([pod])
+    fields["settings"] = settings(args)
+    fields["blacklist"] = _file(args.maybe("blacklist"), fields["cwd"])
+    return run.foreground(fields, context)
+
+
+def settings(args: Args) -> dict[str, Any]:
+    """What the options say over the pod file, by the keys of a TOML profile."""
+    found: dict[str, Any] = {}
+    if args.flag("strict"):
+        found["seccomp.strict"] = True
+    if args.maybe("blacklist") is not None:
+        found["seccomp.blacklist"] = True
+    if args.flag("block_new_filters"):
+        found["seccomp.new_filters"] = False
+    if args.flag("allow_ptrace"):
+        found["seccomp.ptrace"] = True
+    if args.flag("clear_environ"):
+        found["run.clear_env"] = True
+    if name := args.maybe("procname"):
+        found["run.procname"] = name
+    if (size := args.maybe("stacksize")) is not None:
+        if not (size.isascii() and size.isdigit() and len(size) < 12):
+            raise UsageError(f"--stacksize {size!a} is no number", place="jettison", hint="in KB")
+        if int(size) < MIN_STACK_KB:
+            raise UsageError(
+                f"--stacksize {size} is too small to start a program",
+                place="jettison",
+                hint=f"in KB: {MIN_STACK_KB} or more",
+            )
+        found["run.stack"] = int(size) << 10
+    return found
+
+
+def _file(path: str | None, cwd: str) -> str | None:
+    """An own blacklist's path, absolute; None for the system's."""
+    import os
+
+    return os.path.join(cwd, os.path.expanduser(path)) if path else None
+
+
+def _list_calls(args: Args, context: Context) -> int:
+    """Every call that the filter knows, with its number here; others are ENOSYS."""
+    from podsh.kernel import syscalls
+
+    if args.rest not in ([], ["--json"]):
+        raise UsageError(f"unrecognized arguments: {args.rest[0]!a}", place="jettison --listcalls")
+    arch = syscalls.native()
+    calls = sorted(syscalls.NAMES.get(arch, {}).items(), key=lambda item: item[1])
+    for name, number in calls:
+        if args.rest:
+            context.emit({"call": name, "number": number, "arch": arch})
+        else:
+            context.out(f"{number:>4} {name}")
+    return 0
