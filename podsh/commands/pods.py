@@ -70,9 +70,16 @@ def state_words(pod: Mapping[str, Any]) -> str:
 
 
 def wait(args: Args, context: Context) -> int:
-    """Wait for a pod's end; its exit code."""
+    """Wait for a pod's end; its exit code. Or for its next request; that is then $REQ."""
     limit = args.maybe("timeout")
     seconds = _seconds(limit) if limit is not None else None
+    if args.text("what") == "request":
+        fields = {"name": args.text("pod"), "timeout_s": seconds}
+        ident = context.portal().call("wait", what="request", **fields)["request"]
+        context.variables["REQ"] = str(ident)
+        if context.mode == "shell":
+            context.out(str(ident))
+        return 0
     answer = context.portal().call("wait", name=args.text("pod"), timeout_s=seconds)
     return int(answer["exit"])
 

@@ -7,14 +7,14 @@ import base64
 import os
 from typing import TYPE_CHECKING, Any
 
-from podsh.errors import PodshError, UsageError
+from podsh.errors import PodshError, TimedOut, UsageError
 from podsh.policy import why as reasons
 from podsh.policy.access import contains
 from podsh.policy.domain import Index
 from podsh.policy.events import path_to_wire
 from podsh.policy.state import start_as
 from podsh.portal import launch
-from podsh.portal.saving import save_rule
+from podsh.portal.saving import save_rule, targets
 
 if TYPE_CHECKING:
     from podsh.policy.access import Mode
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from podsh.portal.pods import Pod
     from podsh.profiles.find import Library
 
+MAX_WAIT_S = 366 * 86400.0
 SCOPES = ("once", "pod", "save")
 
 
@@ -93,8 +94,16 @@ class Decisions:
             pod.name, "allow", request=ident, path=path, mode=mode, scope=scope
         )
         if keep is not None:
-            answer["saved"] = await asyncio.to_thread(keep)
+            try:
+                answer["saved"] = await asyncio.to_thread(keep)
+            except PodshError as exc:
+                raise PodshError(f"given to {pod.name}, but not saved: {exc}") from None
         return answer
+
+    async def save_targets(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The profiles in which ``allow`` with scope save could keep its rule."""
+        names, reason = targets(*await self._row(int(message["request"])))
+        return {"targets": names, "reason": reason}
 
     async def deny(self, message: dict[str, Any]) -> dict[str, Any]:
         """Refuse a request, or all that wait in ``pod``."""
@@ -109,6 +118,38 @@ class Decisions:
             except UsageError:
                 pass  # decided or gone meanwhile
         return {}
+
+    async def wait(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The number of the oldest request that waits in a pod, once there is one.
+
+        A pod whose requests nobody would answer is an error: they are denied at once.
+        """
+        pod, limit = self._fleet.get(str(message["name"])), message.get("timeout_s")
+        try:
+            async with asyncio.timeout(None if limit is None else min(float(limit), MAX_WAIT_S)):
+                return {"request": await self._next(pod)}
+        except TimeoutError:
+            raise TimedOut("asks for nothing", place=pod.name) from None
+
+    async def _next(self, pod: Pod) -> int:
+        while not pod.ended:
+            change = asyncio.ensure_future(self._fleet.change(pod.name))
+            try:
+                await asyncio.sleep(0)  # from now on nothing is missed
+                answer = await self._fleet.ask(pod.name, "requests")
+                waiting = [int(r["id"]) for r in answer["requests"] if r["state"] == "waiting"]
+                if waiting:
+                    return min(waiting)
+                if not answer.get("held", True):
+                    raise UsageError(
+                        "nobody is there to answer, so its requests are denied at once",
+                        place=pod.name,
+                        hint="start it with: run --ask hold",
+                    )
+                await change
+            finally:
+                change.cancel()
+        raise PodshError("has ended, and asks for nothing", place=pod.name)
 
     async def why(self, message: dict[str, Any]) -> dict[str, Any]:
         """The rule that decides about a path: in a live pod (``name``), or for what would be

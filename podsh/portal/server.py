@@ -286,6 +286,8 @@ class Portal:
         return {}
 
     async def wait(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        if message.get("what") == "request":
+            return await self._decisions.wait(message)
         name = str(message["name"])
         pod = self._fleet.pods.get(name) or self._fleet.gone.get(name) or self._fleet.get(name)
         limit = message.get("timeout_s")
@@ -309,6 +311,9 @@ class Portal:
 
     async def allow(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         return await self._decisions.allow(message)
+
+    async def save_targets(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        return await self._decisions.save_targets(message)
 
     async def deny(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         return await self._decisions.deny(message)
@@ -400,6 +405,7 @@ _OPERATIONS: dict[str, Any] = {
     "revoke": Portal.revoke,
     "requests": Portal.requests,
     "allow": Portal.allow,
+    "save_targets": Portal.save_targets,
     "deny": Portal.deny,
     "why": Portal.why,
     "shutdown": Portal.shutdown,

@@ -1,4 +1,5 @@
-"""Writing profiles: the text of a new one (tomlkit), and files replaced in one step."""
+"""Writing profiles: a new one, one with a bind more (tomlkit keeps its comments); files replaced in
+one step."""
 
 from __future__ import annotations
 
@@ -24,12 +25,13 @@ def new_profile(
     cmd: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     net: str | None = None,
+    domain: bool | None = None,
 ) -> str:
     """The text of a profile file.
 
     binds: tables as in ``[[fs.bind]]``, ``path`` absolute (and literal: what would expand is
-    escaped). home: paths below it are written with ``~``. Raises UsageError for a string that no
-    profile can say.
+    escaped). home: paths below it are written with ``~``. domain: where it is to be said. Raises
+    UsageError for a string that no profile can say.
     """
     import tomlkit
 
@@ -48,15 +50,69 @@ def new_profile(
         document.add("run", run)
     if net is not None:
         document.add("net", tomlkit.item({"mode": net}))
+    if domain is not None:
+        document.add("access", tomlkit.item({"domain": domain}))
     tables = tomlkit.aot()
     for bind in binds:
-        table = tomlkit.table()
-        for key, value in bind.items():
-            table.add(key, _path(value, home) if key in ("path", "dst") else value)
-        tables.append(table)
+        tables.append(_fill(tomlkit.table(), bind, home))
     if len(tables):
         document.add("fs", tomlkit.table(is_super_table=True).add("bind", tables))
     return document.as_string().rstrip("\n") + "\n"
+
+
+def with_bind(text: str, bind: Mapping[str, Any], home: str, at: int | None = None) -> str:
+    """A profile's text with one more bind (a table as in ``[[fs.bind]]``), all else as it was.
+
+    at: the number of the bind, among the file's, that becomes it instead. Raises UsageError.
+    """
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    found: Any = document.get("fs", {}).get("bind")
+    if found is not None and at is not None:
+        for key, value in bind.items():
+            if key != "path":
+                found[at][key] = value
+    elif found is None or not isinstance(found, tomlkit.items.Array):
+        # tables may stand at the end of the file, whatever is before them
+        tables = tomlkit.aot()
+        tables.append(_fill(tomlkit.table(), bind, home))
+        added = tomlkit.document().add("fs", tomlkit.table(is_super_table=True).add("bind", tables))
+        gap = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
+        return text + gap + added.as_string().strip("\n") + "\n"
+    else:
+        inline = _fill(tomlkit.inline_table(), bind, home)
+        if "\n" in found.as_string():
+            found.add_line(inline, indent=_indent(found.as_string()))
+        else:
+            found.append(inline)
+    return document.as_string()
+
+
+def with_pod_bind(text: str, path: str, write: bool) -> str:
+    """A ``.pod`` file's text with one more ``file`` line. Raises UsageError."""
+    _escape(path)
+    if " " in path or not path.isprintable():
+        raise UsageError(
+            f"{quoted(path)}: a path of a .pod file has no blanks",
+            hint="save it in a TOML profile that extends this one",
+        )
+    gap = "" if not text or text.endswith("\n") else "\n"
+    return f"{text}{gap}file {'rwx' if write else 'rx'} {path}\n"
+
+
+def _fill(table: Any, bind: Mapping[str, Any], home: str) -> Any:
+    for key, value in bind.items():
+        table.add(key, _path(value, home) if key in ("path", "dst") else value)
+    return table
+
+
+def _indent(array: str) -> str:
+    """How the lines of an array are indented."""
+    for line in array.split("\n")[1:]:
+        if line.strip() and line.strip() != "]":
+            return line[: len(line) - len(line.lstrip())]
+    return "  "
 
 
 def write(path: str, text: str, *, force: bool = False, private: bool = False) -> None:

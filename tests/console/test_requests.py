@@ -170,3 +170,16 @@ def test_review_needs_a_terminal(portal: Portal, capsys: pytest.CaptureFixture[s
     portal.ask(7)
     assert main(["review"]) == 2
     assert "needs a terminal" in capsys.readouterr().err
+
+
+def test_waiting_for_a_request_sets_a_variable(
+    portal: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal.ask(7)
+    portal.answers["wait"] = lambda _: {"request": 7}
+    assert main(["wait", "web", "request", "-t", "3"]) == 0
+    assert capsys.readouterr().out == "7\n"
+    assert portal.calls[-1] == ("wait", {"what": "request", "name": "web", "timeout_s": 3.0})
+    script = "wait web request\nallow $REQ --if 'write ~/.gitconfig'\n"
+    assert main(["-c", script]) == 0
+    assert capsys.readouterr().out == "7: write /home/u/.gitconfig  once\n"

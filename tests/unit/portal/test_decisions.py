@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from podsh.errors import Disconnected, UsageError
+from podsh.errors import Disconnected, PodshError, TimedOut, UsageError
 from podsh.portal import decisions
 from podsh.portal.decisions import Decisions
 from podsh.portal.pods import RUNNING, Pod
@@ -32,15 +32,16 @@ class Fleet:
             pod.requests = {row["id"] for row in rows[name] if row["state"] == "waiting"}
             self.asked |= {row["id"]: name for row in rows[name]}
         self.orders: list[dict[str, Any]] = []
+        self.held = True
 
     def get(self, name: str) -> Pod:
         return self.pods[name]
 
     async def ask(self, name: str, op: str, **fields: Any) -> dict[str, Any]:
         if op == "requests":
-            return {"requests": self.rows[name]}
+            return {"requests": self.rows[name], "held": self.held}
         self.orders.append({"pod": name, "op": op, **fields})
-        if op == "deny" and fields["request"] == 8:
+        if op in ("allow", "deny") and fields["request"] == 8:
             raise UsageError("request 8: gone already")
         return {**fields, "verdict": "deny"}
 
@@ -109,7 +110,7 @@ def test_allow_goes_to_the_monitor_that_asked(
         ({"dir": "/h/b"}, "is not below '/h/b'"),
         ({"mode": "connect"}, "asks to write, not to connect"),
         ({"scope": "ever"}, "no such scope"),
-        ({"scope": "save"}, "not in this version"),
+        ({"scope": "save", "profile": "nosuch"}, "no profile is called"),
     ],
     ids=str,
 )
@@ -121,6 +122,22 @@ def test_what_is_not_what_was_asked_is_not_allowed(
         answer(fleet, world, "allow", **{"request": 7, **fields})
     assert reason in str(found.value)
     assert fleet.orders == []
+
+
+def test_a_rule_is_saved_once_the_monitor_has_agreed(world: World) -> None:
+    world.profile("dev.toml", 'extends = "base"\n')
+    fleet = Fleet(web=[row(7, path="/srv/f")])
+    assert answer(fleet, world, "save_targets", request=7) == {"targets": ["base"], "reason": ""}
+    said = answer(fleet, world, "allow", request=7, scope="save", profile="dev")
+    assert said["saved"] == f"{world.user}/dev.toml:4"
+    assert fleet.orders[-1]["scope"] == "save"
+    binds = {bind.path: bind.write for bind in world.load("dev").fs.bind}
+    assert binds["/srv/f"] is True
+    before = (world.user / "dev.toml").read_text()
+    gone = Fleet(web=[row(8, path="/srv/g")])
+    with pytest.raises(UsageError, match="gone already"):
+        answer(gone, world, "allow", request=8, scope="save", profile="dev")
+    assert (world.user / "dev.toml").read_text() == before
 
 
 def test_reading_is_never_widened_to_writing(world: World) -> None:
@@ -193,3 +210,23 @@ def test_why_of_a_profile_needs_no_pod(world: World) -> None:
     assert found["change"]["at"] == 4
     found = answer(Fleet(), world, "why", path="/srv/x", **about)
     assert (found["verdict"], found["domain"], found["exists"]) == ("ask", "one", False)
+
+
+async def _changed(_: str) -> None:
+    await asyncio.sleep(0.01)
+
+
+def test_waiting_for_a_request(world: World) -> None:
+    fleet = Fleet(web=[row(9), row(8), row(3, state="denied")])
+    fleet.change = _changed  # type: ignore[attr-defined]
+    assert answer(fleet, world, "wait", name="web") == {"request": 8}
+    quiet = Fleet(web=[])
+    quiet.change = _changed  # type: ignore[attr-defined]
+    with pytest.raises(TimedOut):
+        answer(quiet, world, "wait", name="web", timeout_s=0.05)
+    quiet.held = False
+    with pytest.raises(UsageError, match="denied at once; start it with: run --ask hold"):
+        answer(quiet, world, "wait", name="web")
+    quiet.pods["web"].state = "exited"
+    with pytest.raises(PodshError, match="has ended"):
+        answer(quiet, world, "wait", name="web")
