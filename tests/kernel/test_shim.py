@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -251,6 +252,21 @@ def test_refusals_are_kept_until_the_generation_changes(
     kit.count(2)
     run.finish("go\n")
     assert asked_for(run, folder) == ["x", "x", "x", "y", "x", "y"]
+
+
+def test_refusals_are_kept_for_a_moment(caller: Caller, kit: Kit, folder: Path) -> None:
+    """What is not on the host yet may come to be there, and nobody would tell."""
+    kit.count(1)
+    text = "stat x, stat x"
+    arguments = [*steps(text, folder), "pause", "", *steps(text, folder)]
+    run = Supervised(caller, [str(kit.probe("glibc")), *arguments], kit.env())
+    assert run.process.stdout is not None
+    while run.process.stdout.readline() != "paused\n":
+        pass
+    assert asked_for(run, folder) == ["x"]
+    time.sleep(1.1)
+    run.finish("go\n")
+    assert asked_for(run, folder) == ["x", "x"]
 
 
 def test_what_is_not_there_to_be_read_may_be_made(caller: Caller, kit: Kit, folder: Path) -> None:

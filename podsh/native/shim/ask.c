@@ -2,7 +2,14 @@
 #include "shim.h"
 
 #define SLOTS 128
-static __thread uint64_t refusals[SLOTS] __attribute__((tls_model("initial-exec")));
+/* what is refused may come to be on the host without anybody's granting it: asked again then */
+#define KEPT_MS 1000
+#define CLOCK_MONOTONIC_COARSE 6 /* linux/time.h */
+struct refusal {
+	uint64_t key;
+	uint64_t since_ms;
+};
+static __thread struct refusal refusals[SLOTS] __attribute__((tls_model("initial-exec")));
 /* changes of the working directory, of all threads: relative paths mean another file then */
 static unsigned moves;
 /* What the monitor shares with all programs of its pod (podsh/jail/generation.py). */
@@ -44,6 +51,13 @@ static const struct page *the_page(void)
 {
 	const struct page *page = __atomic_load_n(&shared, __ATOMIC_ACQUIRE);
 	return page ? page : map_page();
+}
+
+static uint64_t clock_ms(void)
+{
+	uint64_t now[2]; /* struct timespec */
+	call(__NR_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)now, 0, 0, 0, 0);
+	return now[0] * 1000 + now[1] / 1000000;
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -137,7 +151,8 @@ static bool is_nowhere(const struct page *page, int dir, const char *path)
 long ask(long first, enum kind kind, int dir, const char *path, long nr, long a, long b, long c,
          long d, long e)
 {
-	uint64_t *slot = NULL, key = 0;
+	struct refusal *slot = NULL;
+	uint64_t key = 0;
 	if (!*path)
 		return first;
 	const struct page *page = the_page();
@@ -146,7 +161,7 @@ long ask(long first, enum kind kind, int dir, const char *path, long nr, long a,
 	if (now && kind != TWO_NAMES && (dir == AT_FDCWD || *path == '/')) {
 		key = key_of(now, kind, first, path);
 		slot = &refusals[key >> 32 & (SLOTS - 1)];
-		if (*slot == key)
+		if (slot->key == key && clock_ms() - slot->since_ms < KEPT_MS)
 			return first;
 	}
 	long second = first;
@@ -156,7 +171,7 @@ long ask(long first, enum kind kind, int dir, const char *path, long nr, long a,
 			return first;
 	}
 	if (slot && second == first)
-		*slot = key;
+		*slot = (struct refusal){key, clock_ms()};
 	return second;
 }
 
