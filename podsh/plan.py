@@ -205,12 +205,20 @@ def environment(
         env["HOME"] = home
     env |= dict(profile.run.env)
     env |= dict(request.env)
-    if facts.requests and profile.access.shim:
+    if facts.requests and _preloads(profile, request):
         # after the program's own; a list of ld.so's takes spaces and colons
         env["LD_PRELOAD"] = _appended(env.get("LD_PRELOAD", ""), SHIM.library)
         # AddressSanitizer wants to be the first library, and would end the program
         env["ASAN_OPTIONS"] = _appended(env.get("ASAN_OPTIONS", ""), "verify_asan_link_order=0")
     return tuple(env.items())
+
+
+def _preloads(profile: Profile, request: Request) -> bool:
+    """Whether programs get the shim. It makes calls of its own choice, which a list of calls need
+    not have on it and a trace would tell of; and ld.so of a foreign ABI complains of it."""
+    seccomp = profile.seccomp
+    lists = seccomp.allow or seccomp.block or seccomp.blacklist or request.trace
+    return profile.access.shim and not lists and set(seccomp.abi) <= {"native"}
 
 
 def _appended(items: str, item: str) -> str:

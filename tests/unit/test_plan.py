@@ -96,6 +96,22 @@ def test_the_shim_goes_with_requests_only() -> None:
     assert not [line for line in silent.describe() if line.startswith("notify ")]
 
 
+@pytest.mark.parametrize(
+    "seccomp",
+    [
+        Seccomp(allow=("read",)),
+        Seccomp(block=("rename",)),
+        Seccomp(blacklist=True),
+        Seccomp(abi=("native", "i386")),
+    ],
+)
+def test_the_shim_stays_out_of_lists_of_calls(seccomp: Seccomp) -> None:
+    asking = dataclasses.replace(FACTS, requests=True)
+    plan = p.make_plan(profile(seccomp=seccomp), p.Request(), asking)
+    assert "LD_PRELOAD" not in dict(plan.program.env)
+    assert plan.filter.notify
+
+
 def test_what_a_program_preloads_itself_comes_first() -> None:
     asking = dataclasses.replace(FACTS, requests=True)
     run = Run(cmd=("true",), env=(("LD_PRELOAD", "libx.so"), ("ASAN_OPTIONS", "a=1:b=2")))
