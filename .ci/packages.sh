@@ -58,6 +58,7 @@ check() {
         need dtach "dtach" command -v dtach
         need busybox-static "a static busybox" static_busybox
         need musl-tools "musl-gcc" command -v musl-gcc
+        need graphviz "dot" command -v dot
         ;;
     *)
         echo "usage: packages.sh build|test [PYTHON]" >&2

@@ -232,6 +232,27 @@ COMMANDS: tuple[Command, ...] = (
         words=(Word("POD", complete="live"), Word("PATH", complete="path", optional=True)),
     ),
     Command(
+        "tree",
+        "podsh.commands.graph:tree",
+        help="the domains and what leads to them; or one pod's place, grants, processes",
+        example="tree web",
+        options=(JSON,),
+        words=(Word("POD", complete="live", optional=True),),
+    ),
+    Command(
+        "graph",
+        "podsh.commands.graph:graph",
+        help="draw the domains, and a pod's place: as DOT, or by graphviz",
+        example="graph web --svg -o web.svg",
+        options=(
+            Option("--dot", help="graphviz's language (what is written unless FILE ends so)"),
+            Option("--svg", help="drawn by graphviz"),
+            Option("--png", help="drawn by graphviz"),
+            Option("-o", "--output", value="FILE", complete="path", help="into FILE"),
+        ),
+        words=(Word("POD", complete="live", optional=True),),
+    ),
+    Command(
         "mount",
         "podsh.commands.grants:mount",
         help="show a live pod one more host path",
@@ -310,6 +331,31 @@ COMMANDS: tuple[Command, ...] = (
         example="profile edit web",
         words=(Word("NAME", complete="profile"),),
         terminal=True,
+    ),
+    Command(
+        "kage run",
+        "podsh.commands.run:run",
+        help="StemJail's word for run",
+        example="kage run -t -p dev -- bash",
+        options=(
+            Option("-t", "--tty", help="on this terminal (as always where there is one)"),
+            Option(
+                "-p", "--profile", value="NAME", complete="profile", repeat=True, help="profile"
+            ),
+        ),
+        rest="CMD",
+        rest_optional=True,
+        terminal=True,
+    ),
+    Command(
+        "kage info",
+        "podsh.commands.graph:info",
+        help="StemJail's word for tree, and with -d for graph",
+        example="kage info -d -o domains.dot",
+        options=(
+            Option("-d", "--dot", help="the graph of the domains as DOT"),
+            Option("-o", "--output", value="PATH", complete="path", help="into PATH (DOT)"),
+        ),
     ),
     Command(
         "doctor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from podsh.commands.grants import absolute
+from podsh.console.events import raw_path
 from podsh.console.render import show, show_domain, show_text
 from podsh.errors import UsageError
 
@@ -57,7 +58,7 @@ def lines(answer: Mapping[str, Any], pod: str = "") -> list[str]:
     """The answer in words."""
     place = f"{show(pod)}, {show_domain(str(answer['domain']))}" if pod else ""
     place = place or show_domain(str(answer["domain"]))
-    path = show(_raw(answer))
+    path = show(raw_path(answer))
     verdict = _VERDICTS.get(str(answer["verdict"]), show(str(answer["verdict"])))
     found = [f"{verdict}: {show(str(answer['mode']))} {path}  ({place})"]
     if answer["asked"] != answer["path"]:
@@ -79,12 +80,3 @@ def lines(answer: Mapping[str, Any], pod: str = "") -> list[str]:
         doing = f"{where}{show(change['do']).strip(chr(34))}"
         found.append(f"  to turn it   {doing}: {show_text(str(change['line']))}")
     return found
-
-
-def _raw(answer: Mapping[str, Any]) -> str:
-    raw = answer.get("path_b64")
-    if raw is None:
-        return str(answer["path"])
-    import base64
-
-    return os.fsdecode(base64.b64decode(raw))

@@ -66,7 +66,13 @@ def show_domain(name: str, width: int = 0) -> str:
     parts = name.split("∩")
     if width and len(parts) > _MOST_DOMAINS:
         parts = [*parts[:_MOST_DOMAINS], "…"]
-    return "∩".join("…" if part == "…" else show(part, width) for part in parts)
+    return "∩".join(part if part == "…" or _more(part) else show(part, width) for part in parts)
+
+
+def _more(part: str) -> bool:
+    """``3 more``: the end of a long name of an intersection."""
+    number, _, word = part.partition(" ")
+    return word == "more" and number.isascii() and number.isdigit()
 
 
 def show_text(text: str) -> str:

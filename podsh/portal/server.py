@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
-from podsh.portal import launch
+from podsh.portal import chart, launch
 from podsh.portal.decisions import Decisions
 from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
@@ -321,6 +321,9 @@ class Portal:
     async def why(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         return await self._decisions.why(message)
 
+    async def graph(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        return await chart.draw(self._fleet, self._library, self._domains, message)
+
     async def shutdown(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         fleet = self._fleet
         live = [pod for pod in fleet.pods.values() if not pod.ended]
@@ -408,6 +411,7 @@ _OPERATIONS: dict[str, Any] = {
     "save_targets": Portal.save_targets,
     "deny": Portal.deny,
     "why": Portal.why,
+    "graph": Portal.graph,
     "shutdown": Portal.shutdown,
     "profiles": Portal.profiles,
     "profile": Portal.profile,

@@ -32,6 +32,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
             "console.app",
             "console.asking",
             "console.attach",
+            "console.chart",
             "console.complete",
             "console.dialog",
             "console.events",

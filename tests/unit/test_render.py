@@ -121,5 +121,6 @@ def test_output_as_text_is_safe(data: bytes) -> None:
 
 
 def test_a_domains_name_is_shown_with_its_own_sign_and_nothing_elses() -> None:
-    assert render.show_domain("A∩B∩2 more") == 'A∩B∩"2 more"'
+    assert render.show_domain("A∩B∩2 more") == "A∩B∩2 more"
+    assert render.show_domain("A∩no more") == 'A∩"no more"'
     assert "\x1b" not in render.show_domain("A\x1b[2J∩B")
