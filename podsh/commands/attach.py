@@ -173,7 +173,18 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
     """Run an attachment, and go on as its outcome asks; the exit code."""
     from podsh.console import attach as engine
 
-    outcome = attachment.run(context.typeahead())
+    if attachment.raw:  # a person sits there, who may be asked
+        from podsh.console.notices import Notices
+
+        attachment.notices = Notices.open(
+            attachment.name, titles=capable(), saved=attachment.alternate
+        )
+    try:
+        outcome = attachment.run(context.typeahead())
+    finally:
+        if attachment.notices is not None:
+            attachment.notices.close()
+            attachment.notices = None
     if outcome.reason == engine.ATTENTION:
         if attachment.hold:
             context.held = (name, attachment)

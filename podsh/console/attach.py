@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from podsh.console.notices import Notices
     from podsh.console.stdio import InRelay, Streams
     from podsh.console.terminal import Terminal
     from podsh.portal.client import Channel
@@ -68,7 +69,7 @@ class Attachment:
     raw: the terminal is the program's alone, with the attention key. keys: it is read at all.
     alternate: on the alternate screen. forward: signals to podsh are for the program, and a
     terminal that hangs up ends it; else they end the attachment only. hold: the attention key
-    keeps the connection, for another ``run``.
+    keeps the connection, for another ``run``. notices: to be told of requests that wait.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Attachment:
         self.hold = hold
         self.name = name
         self.relays = relays or []
+        self.notices: Notices | None = None
         self.screen: screen.Guest | screen.Plain = screen.Guest() if alternate else screen.Plain()
         self._attention = screen.Attention()
         self._to_terminal = bytearray()
@@ -154,7 +156,8 @@ class Attachment:
         while not self._finished():
             self._interests(signals.fd)
             background = self.keys and self.terminal is not None and not self.terminal.raw
-            events = dict(self._poll.poll(_FRONT_MS if background else None))
+            patience = self.notices.patience_ms if self.notices is not None else None
+            events = dict(self._poll.poll(_FRONT_MS if background else patience))
             if signals.fd in events:
                 self._signals(signals.read())
             elif background:
@@ -166,7 +169,18 @@ class Attachment:
             for relay in self.relays:
                 if any(fd in events for fd in relay.wants() if fd >= 0):
                     relay.turn()
+            if self.notices is not None:
+                self._tell(self.notices, events)
         self._drain(signals)
+
+    def _tell(self, notices: Notices, events: dict[int, int]) -> None:
+        fd = notices.fileno()
+        if fd in events:
+            notices.turn()
+            if notices.fileno() < 0:  # the portal is gone
+                self._want(fd, 0)
+        if self.terminal is not None and (news := notices.take()):
+            self._show(news)
 
     def _finished(self) -> bool:
         if self._outcome is None:
@@ -185,11 +199,12 @@ class Attachment:
             terminal = select.POLLOUT if self._to_terminal else 0
             if self.keys and self.terminal.raw and len(self._to_monitor) < KEYS_HIGH_WATER:
                 terminal |= select.POLLIN
-        interest = monitor, terminal, *(relay.wants() for relay in self.relays)
+        news = self.notices.fileno() if self.notices is not None else -1
+        interest = monitor, terminal, news, *(relay.wants() for relay in self.relays)
         if interest == self._interest:
             return  # as nearly always in a flood
         self._interest = interest
-        wanted = {signal_fd: select.POLLIN}
+        wanted = {signal_fd: select.POLLIN} | ({news: select.POLLIN} if news >= 0 else {})
         if monitor:
             wanted[self.channel.fileno()] = monitor
         if terminal and self.terminal is not None:
@@ -233,7 +248,10 @@ class Attachment:
     def _frame(self, kind: int, frame: Any) -> None:
         if kind == DATA:
             if self.terminal is not None:
-                self._show(self.screen.feed(frame))
+                shown = self.screen.feed(frame)
+                if self.notices is not None:
+                    self.notices.shown(shown)
+                self._show(shown)
             return
         event = frame.get("ev")
         if event == "exit":
@@ -353,6 +371,8 @@ class Attachment:
         if self.alternate:
             start = screen.SAVE_TITLE + screen.title(f"{self.name} - podsh")
             self.terminal.write_all(start + screen.ENTER_ALTERNATE)
+        if self.notices is not None:
+            self.terminal.write_all(self.notices.begin())
         if self._runs > 1:
             if isinstance(self.screen, screen.Guest):
                 self.terminal.write_all(self.screen.again())
@@ -421,6 +441,8 @@ class Attachment:
         if terminal is None:
             return
         self._to_terminal.clear()
+        if self.notices is not None:
+            terminal.write_all(self.notices.end())
         if isinstance(self.screen, screen.Guest):
             if self._outcome is not None and self._outcome.reason == EXIT:
                 self._outcome.tail = self.screen.again()

@@ -159,6 +159,48 @@ class Plain:
         return data
 
 
+class Boundary:
+    """Whether the output stands between characters and sequences, so that something of ours can be
+    written there without cutting one of the program's. ``open``: it does not."""
+
+    __slots__ = ("_carry", "open")
+
+    def __init__(self) -> None:
+        self.open = False
+        self._carry = b""
+
+    def feed(self, data: bytes) -> None:
+        at = data.rfind(b"\x1b")
+        if at >= 0:  # whatever was open before: ESC begins anew
+            rest = data[at:]
+        elif self._carry:
+            rest = self._carry + data
+        else:
+            self.open = _cut_short(data)
+            return
+        self.open = _OPEN.fullmatch(rest) is not None
+        # of a long string it is enough to know that it has begun
+        self._carry = rest if len(rest) <= _MAX_TAIL else rest[:2]
+        if not self.open:
+            self._carry = b""
+            self.open = _cut_short(rest)
+
+
+# a sequence without its end; then the strings: OSC, DCS and their like
+_OPEN = re.compile(rb"\x1b(?:[ -/]*|\[[^@-~\x18\x1a]*|[\]PX^_k][^\x07\x18\x1a\x1b]*)", re.DOTALL)
+
+
+def _cut_short(data: bytes) -> bool:
+    """Whether the last character of UTF-8 is not whole."""
+    for count in range(1, min(len(data), 3) + 1):
+        byte = data[-count]
+        if byte < 0x80:
+            return False
+        if byte >= 0xC0:
+            return count < (2 if byte < 0xE0 else 3 if byte < 0xF0 else 4)
+    return False
+
+
 # anything but text, colours (SGR) and erase-in-line (EL)
 _DIRTY = re.compile(rb"\x1b(?!\[[0-9;:]*[mK])|\x0e|\xc2[\x80-\x9f]")
 

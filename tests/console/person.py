@@ -1,7 +1,8 @@
 """A terminal with an attachment on it, and the test in the place of the pod's monitor.
 
 Run as a program (``python -m tests.console.person SOCKET RESULT OPTIONS``) it is the client:
-it attaches descriptor SOCKET to its terminal and writes the outcome as JSON to RESULT.
+it attaches descriptor SOCKET to its terminal and writes the outcome as JSON to RESULT. Options are
+those of Attachment; ``notices`` (titles may be set): it is told of requests by the portal.
 """
 
 from __future__ import annotations
@@ -148,18 +149,24 @@ def main() -> None:
     import termios
 
     from podsh.console.attach import Attachment
+    from podsh.console.notices import Notices
     from podsh.console.terminal import Terminal
     from podsh.errors import PodshError
     from podsh.portal.client import Channel
 
     options = json.loads(sys.argv[3])
     times = options.pop("times", 1)
+    notices = options.pop("notices", None)
     before = termios.tcgetattr(0)
     terminal = Terminal(1)
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     attachment = Attachment(channel, terminal, **{"raw": True, "keys": True, **options})
     report: dict[str, Any] = {}
     try:
+        if notices is not None:
+            attachment.notices = Notices.open(
+                attachment.name, titles=notices, saved=attachment.alternate
+            )
         for _ in range(times):
             outcome = attachment.run()
         report = {

@@ -36,6 +36,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
             "console.complete",
             "console.dialog",
             "console.events",
+            "console.notices",
             "console.render",
             "console.stdio",
             "console.terminal",
