@@ -347,6 +347,12 @@ class JailPlan:
         )
 
 
+def hostname(domain: str) -> str:
+    """A domain's name made safe for sethostname(2): letters, digits, ``-``; at most 64 bytes."""
+    safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in domain.replace("∩", "-n-"))
+    return safe.strip("-")[:64] or "pod"
+
+
 # Every pod is bounded; a profile's [limits] raises or lowers these. Sizes in bytes.
 DEFAULT_TMPFS = 1024 * MIB
 DEFAULT_PTYS = 64

@@ -26,6 +26,7 @@ from podsh.operations import (
     Program,
     Sysctl,
     Tmpfs,
+    hostname,
     system,
 )
 
@@ -233,12 +234,6 @@ def search_path(profile: Profile, environ: tuple[tuple[str, str], ...], uid: int
 
 def _default_path(uid: int) -> str:
     return ROOT_PATH if uid == 0 else DEFAULT_PATH
-
-
-def hostname(domain: str) -> str:
-    """A domain's name made safe for sethostname(2): letters, digits, ``-``; at most 64 bytes."""
-    safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in domain.replace("∩", "-n-"))
-    return safe.strip("-")[:64] or "pod"
 
 
 @functools.lru_cache(maxsize=64)

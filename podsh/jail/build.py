@@ -39,16 +39,17 @@ _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 class Bound:
     """A bind that will be attached: its held source, where it goes, its mount attributes."""
 
-    __slots__ = ("attrs", "dst", "fd", "index", "is_dir", "of_kernel", "op", "src")
+    __slots__ = ("attrs", "dst", "fd", "is_dir", "object", "of_kernel", "op", "src")
 
     def __init__(
-        self, op: p.Bind, found: Found, dst: str, is_dir: bool, of_kernel: bool = False
+        self, op: p.Bind, found: Found, dst: str, status: os.stat_result, of_kernel: bool = False
     ) -> None:
         self.op = op
         self.fd = found.fd
         self.src = found.path
         self.dst = dst
-        self.is_dir = is_dir
+        self.is_dir = stat.S_ISDIR(status.st_mode)
+        self.object = (status.st_dev, status.st_ino)
         self.of_kernel = of_kernel
         # by the object, not by its name: a link or a second mount may lead there
         self.attrs = attributes(op) | (MOUNT_ATTR_RDONLY if of_kernel else 0)
@@ -96,6 +97,7 @@ class Builder:
         self.links: dict[str, str] = {}  # links of the host that the pod mirrors
         self.bounds: list[Bound] = []
         self.at: dict[str, Bound] = {}  # by destination
+        self.masks: dict[str, bool] = {}  # what is hidden: whether it is a directory
         self._names = Names()
         self._kernel: list[tuple[str, str, int]] | None = None
         self._held: list[int] = []
@@ -205,7 +207,6 @@ class Builder:
                 place=op.where,
                 hint="take it out of the profile",
             )
-        is_dir = stat.S_ISDIR(status.st_mode)
         if op.dst is None:
             self.links.update(found.links)
             dst = found.path
@@ -217,7 +218,7 @@ class Builder:
                 self.links.update(there.links)
             dst = there.path if there is not None else op.dst
         of_kernel = fstype not in ("", "devtmpfs", "devpts")
-        self.bounds.append(Bound(op, found, dst, is_dir, of_kernel))
+        self.bounds.append(Bound(op, found, dst, status, of_kernel))
 
     def _of_kernel(self) -> list[tuple[str, str, int]]:
         if self._kernel is None:
@@ -317,7 +318,7 @@ class Builder:
     # -- what no pod sees
 
     def _hide(self) -> None:
-        masks: dict[str, bool] = {}
+        masks = self.masks
         onto_itself: dict[str, tuple[Bound, str]] = {}
         taken = {bound.dst for bound in self.bounds}
         foreign = [bound for bound in self.bounds if not bound.op.own]

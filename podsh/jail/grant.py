@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, LaunchFailed, UsageError
 from podsh.jail.build import clone, hidden_paths, kernel_below
-from podsh.jail.resolve import Names, below, find
+from podsh.jail.resolve import Found, Names, below, find
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
@@ -37,52 +37,144 @@ _INSIDE = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
 _STRAIGHT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
 
 
+class Shown(NamedTuple):
+    """One mount that a pod has of the host: ``src``, the object (device, inode), at ``dst`` with
+    ``attrs`` of mount_setattr(2). ``own``: of podsh's state, where nothing is hidden."""
+
+    dst: str
+    src: str
+    object: tuple[int, int]
+    is_dir: bool
+    attrs: int
+    own: bool = False
+
+
 class Grant(NamedTuple):
-    """An assembled grant: ``tree``, a detached mount, the caller's to close once it is attached;
-    ``src`` on the host without links, ``dst`` in the pod."""
+    """An assembled grant: ``tree``, a detached mount, the caller's to close once it is attached.
+
+    inner: what the pod had below it already, and still has on it. masked: something is hidden.
+    """
 
     tree: int
-    src: str
-    dst: str
-    is_dir: bool
+    shown: Shown
+    inner: tuple[Shown, ...]
+    masked: bool
 
 
-def assemble(src: str, dst: str | None, write: bool, hides: Iterable[Hide]) -> Grant:
-    """The tree of the host object that ``src`` names now, ready to be attached.
+def attributes(write: bool, exec: bool = True, suid: bool = False, dev: bool = False) -> int:
+    """mount_setattr(2) attributes of a grant."""
+    return (
+        (0 if write else MOUNT_ATTR_RDONLY)
+        | (0 if exec else MOUNT_ATTR_NOEXEC)
+        | (0 if suid else MOUNT_ATTR_NOSUID)
+        | (0 if dev else MOUNT_ATTR_NODEV)
+    )
 
-    dst None: at its path without links. Raises UsageError for what is never granted or hidden,
-    KernelLacks where something below would have to be hidden and cannot be.
-    """
-    if not src.startswith("/") or "\0" in src:
-        raise UsageError("is not an absolute path", place=ascii(src))
-    found = find(os.path.normpath(src))
+
+def held(path: str) -> Found:
+    """The host object that a person named. Raises UsageError for what is never granted."""
+    if not path.startswith("/") or "\0" in path:
+        raise UsageError("is not an absolute path", place=ascii(path))
+    found = find(os.path.normpath(path))
     if found is None:
-        raise UsageError("no such file or directory on the host", place=src)
+        raise UsageError("no such file or directory on the host", place=path)
+    return found
+
+
+def assemble(
+    found: Found, dst: str, attrs: int, hides: Iterable[Hide], shown: Iterable[Shown] = ()
+) -> Grant:
+    """The tree of the held object ``found``, ready to be attached at ``dst``.
+
+    shown: what the pod has: whatever of it the tree would cover is put on it again.
+    Raises UsageError for what is never granted or hidden, KernelLacks where something below would
+    have to be put on it and cannot be.
+    """
+    of_kernel = mounts.kernel_mounts()
+    is_dir = _check(found.fd, found.path, of_kernel)
+    status = os.fstat(found.fd)
+    mine = Shown(dst, found.path, (status.st_dev, status.st_ino), is_dir, attrs)
+    hidden = [(path, is_a_dir, where) for path, is_a_dir, where in hidden_paths(hides, Names())]
+    for path, _, where in hidden:
+        if found.path == path or below(found.path, path):
+            raise UsageError(f"is hidden from every pod ({where})", place=found.path)
+    inner = [entry for entry in shown if below(entry.dst, dst) and not _covered(entry, mine)]
+    inner.sort(key=lambda entry: entry.dst.split("/"))
+    masks = _masks(mine, of_kernel, hidden)
+    tree = clone(found.fd, attrs)
     try:
-        of_kernel = mounts.kernel_mounts()
-        is_dir = _check(found.fd, found.path, of_kernel)
-        inside = list(kernel_below(found.path, of_kernel))
-        for path, is_hidden_dir, where in hidden_paths(hides, Names()):
-            if found.path == path or below(found.path, path):
-                raise UsageError(f"is hidden from every pod ({where})", place=found.path)
-            if below(path, found.path):
-                inside.append((path[len(found.path) + 1 :], is_hidden_dir))
-        attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (0 if write else MOUNT_ATTR_RDONLY)
-        tree = clone(found.fd, attrs)
+        _mask(tree, masks, attrs)
+        for entry in inner:
+            _put_again(tree, dst, entry, of_kernel, hidden)
+    except OSError as exc:
+        os.close(tree)
+        if exc.errno != errno.EINVAL:
+            place = f"assemble {found.path}"
+            raise LaunchFailed(os.strerror(exc.errno or 0), place=place) from None
+        raise KernelLacks(
+            "a grant with something hidden or shown below it needs Linux 6.15",
+            place=found.path,
+            hint="grant the directories in it that are needed",
+        ) from None
+    except BaseException:
+        os.close(tree)
+        raise
+    return Grant(tree, mine, tuple(inner), bool(masks))
+
+
+def _covered(entry: Shown, over: Shown) -> bool:
+    """Whether the tree ``over`` shows just what ``entry`` does, by itself."""
+    return over.src + entry.dst[len(over.dst) :] == entry.src and entry.attrs == over.attrs
+
+
+def _masks(
+    mount: Shown, of_kernel: list[tuple[str, str, int]], hidden: list[tuple[str, bool, str]]
+) -> list[tuple[str, bool]]:
+    """What is hidden below a mount: (path below it, is a directory)."""
+    found = list(kernel_below(mount.src, of_kernel))
+    found += [
+        (path[len(mount.src) + 1 :], is_dir) for path, is_dir, _ in hidden if below(path, mount.src)
+    ]
+    return found
+
+
+def _put_again(
+    tree: int,
+    top: str,
+    entry: Shown,
+    of_kernel: list[tuple[str, str, int]],
+    hidden: list[tuple[str, bool, str]],
+) -> None:
+    """Put what the pod has at ``entry`` into the detached ``tree`` that will cover it."""
+    found = find(entry.src)
+    if found is None:
+        return  # gone from the host meanwhile, and not to be had again under that name
+    try:
+        status = os.fstat(found.fd)
+        if found.path != entry.src or (status.st_dev, status.st_ino) != entry.object:
+            return  # another object has its name now
+        rest = entry.dst[len(top.rstrip("/")) + 1 :]
+
+        def made(at: int) -> int:
+            del at
+            inside = clone(found.fd, entry.attrs)
+            try:
+                _mask(inside, [] if entry.own else _masks(entry, of_kernel, hidden), entry.attrs)
+            except BaseException:
+                os.close(inside)
+                raise
+            return inside
+
         try:
-            _mask(tree, inside, attrs, write)
-        except OSError as exc:
-            os.close(tree)
-            if exc.errno != errno.EINVAL:
-                raise LaunchFailed(os.strerror(exc.errno or 0), place=f"mask {src}") from None
-            raise KernelLacks(
-                "a grant with something hidden below it needs Linux 6.15",
-                place=found.path,
+            _put(tree, rest, made)
+        except FileNotFoundError:
+            raise UsageError(
+                f"would cover {entry.dst}, which the pod has",
+                place=top,
                 hint="grant the directories in it that are needed",
             ) from None
     finally:
         os.close(found.fd)
-    return Grant(tree, found.path, dst if dst is not None else found.path, is_dir)
 
 
 def _check(fd: int, path: str, of_kernel: list[tuple[str, str, int]]) -> bool:
@@ -99,7 +191,7 @@ def _check(fd: int, path: str, of_kernel: list[tuple[str, str, int]]) -> bool:
     return stat.S_ISDIR(mode)
 
 
-def _mask(tree: int, inside: list[tuple[str, bool]], attrs: int, write: bool) -> None:
+def _mask(tree: int, inside: list[tuple[str, bool]], attrs: int) -> None:
     """Put something empty over each path of ``inside`` in the detached ``tree``.
 
     Below a writable one each directory on the way is bound onto itself first: a mount point
@@ -108,28 +200,34 @@ def _mask(tree: int, inside: list[tuple[str, bool]], attrs: int, write: bool) ->
     if not inside:
         return
     done: set[str] = set()
-    for rest, _ in sorted(inside) if write else ():
+    for rest, _ in sorted(inside) if not attrs & MOUNT_ATTR_RDONLY else ():
         parts = rest.split("/")[:-1]
         for count in range(1, len(parts) + 1):
             inner = "/".join(parts[:count])
             if inner not in done:
                 done.add(inner)
                 _put(tree, inner, lambda at: clone(at, attrs))
+    for rest, is_dir in sorted(inside):
+        _put(tree, rest, functools.partial(_copy, "d" if is_dir else "f"))
+
+
+@functools.cache
+def _empty() -> int:
+    """A tmpfs with an empty directory and an empty file, which cover what is hidden."""
     empty = mounts.tmpfs(1 << 12, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
-    try:
-        os.mkdir("d", 0, dir_fd=empty)
-        os.close(os.open("f", os.O_CREAT | os.O_CLOEXEC | os.O_WRONLY, 0, dir_fd=empty))
-        mounts.mount_setattr(empty, MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, recursive=False)
-        for name, wanted in (("d", True), ("f", False)):
-            for rest, is_dir in sorted(inside):
-                if is_dir == wanted:
-                    _put(tree, rest, functools.partial(_copy, empty, name))
-    finally:
-        os.close(empty)
+    os.mkdir("d", 0, dir_fd=empty)
+    os.close(os.open("f", os.O_CREAT | os.O_CLOEXEC | os.O_WRONLY, 0, dir_fd=empty))
+    mounts.mount_setattr(empty, MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, recursive=False)
+    return empty
 
 
-def _copy(empty: int, name: str, _at: int) -> int:
-    return mounts.open_tree(empty, name, OPEN_TREE_CLONE)
+def mask_device() -> int:
+    """st_dev of what covers hidden paths below grants."""
+    return os.fstat(_empty()).st_dev
+
+
+def _copy(name: str, _at: int) -> int:
+    return mounts.open_tree(_empty(), name, OPEN_TREE_CLONE)
 
 
 def _put(tree: int, rest: str, make: Callable[[int], int]) -> None:

@@ -12,8 +12,8 @@ import struct
 from typing import NamedTuple
 
 # _IOWR('!', 0, struct seccomp_notif) and its sisters
-_RECV = 0xC0502100
-_SEND = 0xC0182101
+RECV = 0xC0502100
+SEND = 0xC0182101
 _ID_VALID = 0x40082102
 _ADDFD = 0x40182103
 _SET_FLAGS = 0x40082104
@@ -25,13 +25,13 @@ ADDFD_FLAG_SEND = 2
 
 # struct seccomp_notif { __u64 id; __u32 pid, flags; struct seccomp_data { int nr; __u32 arch;
 # __u64 instruction_pointer, args[6]; } data; }
-_NOTIF = struct.Struct("=QIIiIQ6Q")
+NOTIF = struct.Struct("=QIIiIQ6Q")
 # struct seccomp_notif_resp { __u64 id; __s64 val; __s32 error; __u32 flags; }
-_RESP = struct.Struct("=QqiI")
+RESP = struct.Struct("=QqiI")
 # struct seccomp_notif_addfd { __u64 id; __u32 flags, srcfd, newfd, newfd_flags; }
 _ADD = struct.Struct("=QIIII")
 _ID = struct.Struct("=Q")
-_EMPTY = bytes(_NOTIF.size)
+_EMPTY = bytes(NOTIF.size)
 
 
 class Notification(NamedTuple):
@@ -48,29 +48,29 @@ def receive(listener: int) -> Notification:
     """Wait for the next held call. FileNotFoundError: its caller died meanwhile, or nobody is
     left under the filter (then poll(2) says POLLHUP)."""
     buffer = bytearray(_EMPTY)  # the kernel wants it zeroed
-    fcntl.ioctl(listener, _RECV, buffer)
-    ident, pid, _, nr, arch, _, *args = _NOTIF.unpack(buffer)
+    fcntl.ioctl(listener, RECV, buffer)
+    ident, pid, _, nr, arch, _, *args = NOTIF.unpack(buffer)
     return Notification(ident, pid, nr, arch, tuple(args))
 
 
 def proceed(listener: int, ident: int) -> bool:
     """Let the kernel carry the call out, by its own rules. False: the caller is gone."""
-    return _send(listener, _RESP.pack(ident, 0, 0, FLAG_CONTINUE))
+    return _send(listener, RESP.pack(ident, 0, 0, FLAG_CONTINUE))
 
 
 def refuse(listener: int, ident: int, code: int) -> bool:
     """Make the call fail with errno ``code``, without carrying it out. False: caller gone."""
-    return _send(listener, _RESP.pack(ident, 0, -code, 0))
+    return _send(listener, RESP.pack(ident, 0, -code, 0))
 
 
 def succeed(listener: int, ident: int, value: int) -> bool:
     """Make the call return ``value``, without carrying it out. False: caller gone."""
-    return _send(listener, _RESP.pack(ident, value, 0, 0))
+    return _send(listener, RESP.pack(ident, value, 0, 0))
 
 
 def _send(listener: int, response: bytes) -> bool:
     try:
-        fcntl.ioctl(listener, _SEND, response)
+        fcntl.ioctl(listener, SEND, response)
     except FileNotFoundError:
         return False
     return True

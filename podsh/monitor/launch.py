@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import LaunchFailed, PodshError
 from podsh.jail import build, encode, orders
+from podsh.jail.grant import Shown
+from podsh.jail.live import Live
+from podsh.jail.resolve import below
 from podsh.kernel import seccomp
+from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.operations import STANDARD, Filter, JailPlan, Program
 
 if TYPE_CHECKING:
@@ -20,7 +24,21 @@ if TYPE_CHECKING:
 class Jail:
     """A built jail whose init waits for programs. Owns the connection to init, and the page."""
 
-    __slots__ = ("filter", "generation", "init", "init_pid", "name", "plan", "remove", "state_dir")
+    __slots__ = (
+        "filter",
+        "generation",
+        "init",
+        "init_pid",
+        "live",
+        "masked",
+        "name",
+        "plan",
+        "policy",
+        "remove",
+        "shown",
+        "state_dir",
+        "steady",
+    )
 
     def __init__(
         self,
@@ -36,6 +54,7 @@ class Jail:
         self.name = self.plan.name
         self.state_dir: str = message["state_dir"]
         self.remove: bool = message["rm"]
+        self.policy: dict[str, Any] = message["policy"]
         ops = self.plan.ops
         own_net = self.plan.net != "host"
         if ops[: len(STANDARD)] == STANDARD and own_net:
@@ -48,7 +67,34 @@ class Jail:
             init.prepare(template_fd, encode.plan(records), own_net, mounts)
             records, mounts = builder.hidden(init.prepared)
             self.init_pid = init.launch(template_fd, encode.plan(records), own_net, mounts)
+            self.shown = [
+                Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
+            ]
+            self.masked = next(iter(builder.masks), None)
+            links = builder.links
+        # below these nothing changes for the pod but by a grant, and links of the skeleton
+        fixed = [entry for entry in self.shown if entry.attrs & MOUNT_ATTR_RDONLY]
+        self.steady = tuple(entry.dst + "/" * entry.is_dir for entry in fixed if not entry.own)
+        self.steady += tuple(f"{link}/" for link in links)
         self.filter = filter_of(self.plan.filter)
+
+    def look(self) -> Live:
+        """The pod as its programs see it; the caller's to close."""
+        live = Live.of(self.init_pid, self.plan.filter.nesting)
+        if self.masked is not None:
+            live.hides(self.masked)
+        return live
+
+    def place(self, dst: str, is_dir: bool) -> None:
+        """Make a mount point in the pod's own home, where ``dst`` lies in one. OSError."""
+        homes = [entry for entry in self.shown if entry.own and below(dst, entry.dst)]
+        if not homes or any(below(dst, e.dst) and not e.own for e in self.shown):
+            return
+        home = os.open(homes[-1].src, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            build.make_point(home, dst[len(homes[-1].dst) + 1 :], is_dir)
+        finally:
+            os.close(home)
 
     def run(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import LaunchFailed, NotExecutable, NotFound, PodshError, UsageError
 from podsh.jail import orders
-from podsh.monitor.grants import Grants
+from podsh.monitor.channel import Channel as Requests
 from podsh.monitor.terminal import Log, Terminal
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Pod:
     def __init__(self, loop: Loop, jail: Jail, notify: Callable[[dict[str, Any]], None]) -> None:
         self.jail = jail
         self.notify = notify
-        self.grants = Grants(jail)
+        self.requests = Requests(loop, jail, notify, self.has_terminal)
         self.state = "ready"
         self.started = time.time()
         self.programs: dict[int, Program] = {}
@@ -97,6 +97,12 @@ class Pod:
         self._ids = MAIN
         self._loop = loop
         self._loop.add_reader(jail.init.fileno(), self._from_init)
+
+    def has_terminal(self) -> bool:
+        """Whether somebody sits at a terminal of it, who could decide."""
+        terminals = (program.terminal for program in self.programs.values())
+        holders = (terminal.holder for terminal in terminals if terminal is not None)
+        return any(holder is not None and holder.tag.terminal for holder in holders)
 
     # -- starting
 
@@ -178,7 +184,7 @@ class Pod:
                 self._init_gone()
                 return
             program = self.programs.get(message.id)
-            if self.grants.answer(message):
+            if self.requests.answer(message):
                 continue
             if message.kind == orders.STARTED and program is not None and message.fds:
                 self._started(program, message.fds[0], message.pid)
@@ -333,6 +339,7 @@ class Pod:
     def close(self) -> None:
         """Let go of init: it ends, and with it whatever is left of the pod."""
         self._loop.remove_reader(self.jail.init.fileno())
+        self.requests.close()
         self.jail.init.close()
 
     def end(self, code: int = 128 + signal.SIGKILL) -> None:

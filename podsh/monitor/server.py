@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh.errors import PodshError, UntrustedInput, UsageError
 from podsh.kernel import fds
+from podsh.monitor import requests
 from podsh.monitor.pod import MAIN, Pod, Program, Stdio
 from podsh.wire import messages
 from podsh.wire.channel import Channel
@@ -25,9 +26,10 @@ MAX_CLIENTS = 64
 class Session:
     """What one connection is to the pod."""
 
-    __slots__ = ("detached", "program", "role")
+    __slots__ = ("detached", "program", "role", "terminal")
 
     def __init__(self) -> None:
+        self.terminal = False  # somebody sits there who could decide
         self.role = ""
         self.program: Program | None = None
         self.detached = False
@@ -112,6 +114,7 @@ class Server:
                 program.terminal.leave(channel)
                 if held and program.id == MAIN:
                     self.notify({"ev": "detached"})
+        self.pod.requests.desk.nobody()
 
     # -- messages
 
@@ -171,6 +174,9 @@ class Server:
         op = message.get("op")
         session: Session = channel.tag
         program = session.program
+        if op in ("start", "exec"):
+            words = message.get("stdio", ["pty"])
+            session.terminal = bool(message.get("tty", True)) and "pty" in words
         if op == "start" and session.role == "attach":
             stdio, size = _stdio(channel, message), _size(message)
             # without a terminal the client only waits for the end; others may attach meanwhile
@@ -232,6 +238,7 @@ class Server:
         terminal = self._main_terminal()
         assert self.pod.main is not None
         channel.tag.program = self.pod.main
+        channel.tag.terminal = True
         size = _size(message)
         former = terminal.hold(channel, replay=bool(message.get("replay", True)))
         if former is not None and former is not channel:
@@ -271,45 +278,23 @@ class Server:
         elif op == "snapshot":
             answer = self.snapshot()
         elif op == "present":
-            pass  # whether a console is open
-        elif op == "mount":
-            self._mount(channel, message)
-            return
-        elif op == "revoke":
-            self._revoke(channel, message)
+            self.pod.requests.present = bool(message.get("here"))
+            self.pod.requests.desk.nobody()
+        elif op in requests.ORDERS:
+            ident = message["id"]
+
+            def told(outcome: PodshError | dict[str, Any]) -> None:
+                if isinstance(outcome, PodshError):
+                    channel.send({"id": ident, "error": outcome.to_wire()})
+                else:
+                    channel.send({"id": ident, "ok": outcome})
+
+            requests.ORDERS[op](self.pod, message, told)
             return
         else:
             raise UntrustedInput(f"unknown order {op!r}")
         if "id" in message:
             channel.send({"id": message["id"], "ok": answer})
-
-    def _mount(self, channel: Channel, message: dict[str, Any]) -> None:
-        dst = message.get("dst")
-        src, write = str(message["src"]), bool(message.get("write"))
-
-        def told(error: PodshError | None) -> None:
-            self._answer(channel, message["id"], error)
-            if error is None:
-                path, found, _ = self.pod.grants.held[-1]
-                fields = {"path": path, "src": found, "write": write}
-                self.notify({"ev": "grant", "rule": "mount", **fields})
-
-        self.pod.grants.add(src, None if dst is None else str(dst), write, told)
-
-    def _revoke(self, channel: Channel, message: dict[str, Any]) -> None:
-        path = str(message["path"])
-
-        def told(error: PodshError | None) -> None:
-            self._answer(channel, message["id"], error)
-            if error is None:
-                self.notify({"ev": "revoke", "path": path})
-
-        self.pod.grants.revoke(path, told)
-
-    @staticmethod
-    def _answer(channel: Channel, ident: Any, error: PodshError | None) -> None:
-        outcome = {"ok": {}} if error is None else {"error": error.to_wire()}
-        channel.send({"id": ident, **outcome})
 
     def _kill(self, signo: int) -> None:
         pod = self.pod
@@ -335,7 +320,7 @@ class Server:
             "started": pod.started,
             "attached": bool(main and main.terminal and main.terminal.holder),
             "programs": len(pod.programs),
-            "grants": pod.grants.rows(),
+            **requests.snapshot(pod),
         }
 
 

@@ -105,6 +105,12 @@ def start(index: Index, request: Request, hidden: Iterable[str] = ()) -> State |
     return State(index, whose, hidden=paths, never=Patterns.numbered(paths)) if whose else None
 
 
+def start_in(index: Index, hidden: Iterable[str] = ()) -> State:
+    """A pod started by command, of which the loaded domains are the candidates already."""
+    paths = _plain(hidden)
+    return State(index, index.loaded, hidden=paths, never=Patterns.numbered(paths))
+
+
 def start_as(index: Index, own: Domain, hidden: Iterable[str] = ()) -> State:
     """A pod started by profile: it begins as ``own`` and may move to what contains it.
 

@@ -113,7 +113,7 @@ class Supervised:
         name = NAMES[held.nr]
         names = asked(name, held.args, ARCH)
         try:
-            path = memory.process_vm_readv(held.pid, names[0].address, 4096).split(b"\0")[0]
+            path = memory.Reader().bytes(held.pid, names[0].address, 4096).split(b"\0")[0]
         except OSError:
             path = b""
         if names[0].act is Act.CONNECT:

@@ -257,14 +257,14 @@ def test_not_dumpable_peers_are_known(listener: Listener) -> None:
 def test_process_vm_readv() -> None:
     import ctypes
 
-    data = ctypes.create_string_buffer(b"seen from outside\0" + bytes(9000))
+    data = ctypes.create_string_buffer(b"seen from outside\0" + bytes(4000))
     address = ctypes.addressof(data)
-    found = memory.process_vm_readv(os.getpid(), address, 9000)
-    assert found == data.raw[:9000]
+    found = memory.Reader().bytes(os.getpid(), address, 4000)
+    assert found == data.raw[:4000]
     with pytest.raises(OSError, match="Bad address"):
-        memory.process_vm_readv(os.getpid(), 0, 100)
+        memory.Reader().bytes(os.getpid(), 0, 100)
     with pytest.raises(ProcessLookupError, match="process_vm_readv"):
-        memory.process_vm_readv(0x3FFFFFFF, address, 10)
+        memory.Reader().bytes(0x3FFFFFFF, address, 10)
 
 
 def test_process_vm_readv_up_to_the_end_of_a_mapping() -> None:
@@ -277,7 +277,7 @@ def test_process_vm_readv_up_to_the_end_of_a_mapping() -> None:
         view = ctypes.c_char.from_buffer(page)
         address = ctypes.addressof(view)
         assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(address + 4096), 4096, 0) == 0
-        assert memory.process_vm_readv(os.getpid(), address + 4090, 4096) == b"/etc/x"
+        assert memory.Reader().bytes(os.getpid(), address + 4090, 4096) == b"/etc/x"
         del view
 
 

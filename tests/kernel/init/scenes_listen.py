@@ -77,13 +77,13 @@ def listening() -> None:
         call = one.held()
         assert (call.nr, call.pid) == (EXECVE, one.pid)
         # not yet dumpable: only who has the pod's capabilities may look
-        assert memory.process_vm_readv(one.pid, call.args[0], 8) == b"/bin/sh\0"
+        assert memory.Reader().bytes(one.pid, call.args[0], 8) == b"/bin/sh\0"
         one.silent()
         assert notify.proceed(one.listener, call.id)
         program = one.started()
         assert program.pid == one.pid
         call = one.held()
-        assert (call.nr, memory.process_vm_readv(one.pid, call.args[0], 5)) == (CHDIR, b"/usr\0")
+        assert (call.nr, memory.Reader().bytes(one.pid, call.args[0], 5)) == (CHDIR, b"/usr\0")
         assert notify.proceed(one.listener, call.id)
         # ls, in a child of the shell
         call = one.held()
@@ -112,7 +112,7 @@ def listening_refused() -> None:
         one = Listening(pod, "true")
         notify.refuse(one.listener, one.held().id, errno.ENOENT)
         call = one.held()
-        assert memory.process_vm_readv(one.pid, call.args[0], 10) == b"/bin/true\0"
+        assert memory.Reader().bytes(one.pid, call.args[0], 10) == b"/bin/true\0"
         notify.proceed(one.listener, call.id)
         program = one.started()
         assert program.output() == ""

@@ -1,0 +1,122 @@
+"""All of a pod's requests in one place: listeners, the desk, the mounts, the audit."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from podsh.jail import grant, orders
+from podsh.monitor.audit import Audit
+from podsh.monitor.desk import Desk
+from podsh.monitor.grants import Mounts
+from podsh.monitor.listen import Listeners
+from podsh.policy import wire
+from podsh.policy.access import Access
+from podsh.policy.domain import Index
+from podsh.policy.state import State, start_as, start_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from podsh.kernel.notify import Notification
+    from podsh.monitor.desk import Call
+    from podsh.monitor.launch import Jail
+    from podsh.monitor.loop import Loop
+
+# events that the pod's audit keeps
+_KEPT = frozenset(("request", "grant", "denial", "gone", "transition", "revoke", "note"))
+
+
+class Channel:
+    """One pod's. ``notify`` takes events to the portal; ``terminal``: somebody is attached."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        jail: Jail,
+        notify: Callable[[dict[str, Any]], None],
+        terminal: Callable[[], bool],
+    ) -> None:
+        self._jail = jail
+        self._notify = notify
+        self._terminal = terminal
+        self._loop = loop
+        self._killable = True
+        self.present = False  # a console is open
+        self.mounts = Mounts(jail.init, jail.shown, jail.place)
+        self.desk = Desk(jail.name, self._state, self.mounts, self._told, self.here, loop)
+        self.desk.forget = self._forget
+        self._listeners: Listeners | None = None
+        self._audit = Audit(os.path.join(jail.state_dir, "audit.jsonl"))
+
+    def here(self) -> bool:
+        """Whether a request may wait: a person could decide, or it was said so."""
+        if not self._killable:
+            return False  # before Linux 5.19 a signal would make it fail, again and again
+        return self.present or self._terminal() or self._jail.policy["unattended"] == "hold"
+
+    def _state(self) -> State:
+        policy = self._jail.policy
+        index = Index([wire.from_wire(fields) for fields in policy["domains"]])
+        if policy["own"] is None:
+            state = start_in(index, policy["hidden"])
+        else:
+            state = start_as(index, wire.from_wire(policy["own"]), policy["hidden"])
+        shown = tuple(Access(path, perms) for path, perms in policy["grants"])
+        return replace(state, grants=shown)
+
+    def answer(self, message: orders.Message) -> bool:
+        """A message of init's; False if it is about something else."""
+        if message.kind == orders.LISTENER:
+            self._listen(message)
+            return True
+        return self.mounts.answer(message)
+
+    def _listen(self, message: orders.Message) -> None:
+        if not message.fds:
+            return  # none was left for it: its calls fail as of a kernel without them
+        if self._listeners is None:
+            live = self._jail.look()
+            self._listeners = Listeners(live, self._lacking, self._other, self._jail.steady)
+        self._killable = message.killable
+        self._listeners.listen(message.fds[0], lambda: None)
+
+    def _lacking(self, call: Call) -> None:
+        """In a listener's thread."""
+        self._loop.call_soon_threadsafe(self.take, call)
+
+    def take(self, call: Call) -> None:
+        """Decide about a call; whatever happens, it does not wait for ever."""
+        try:
+            assert self._listeners is not None
+            self._listeners.live.masks.add(grant.mask_device())
+            self.desk.lacking(call)
+        except Exception:
+            traceback.print_exc()  # the portal's log
+            call.proceed()
+
+    def _other(self, listener: int, note: Notification) -> bool:
+        """In a listener's thread: a call that names no path of its own."""
+        del listener, note
+        return False
+
+    def _forget(self) -> None:
+        if self._listeners is not None:
+            self._listeners.forget()
+
+    def _told(self, event: dict[str, Any]) -> None:
+        if event["ev"] in ("grant", "transition"):
+            self._jail.generation.bump()
+        if event["ev"] in _KEPT:
+            self._audit.write(event)
+        self._notify(event)
+
+    @property
+    def calls(self) -> int:
+        """How many were held so far, for a moment or longer."""
+        return self._listeners.count if self._listeners is not None else 0
+
+    def close(self) -> None:
+        self._audit.close()

@@ -1,0 +1,473 @@
+"""Where a pod's calls for more are decided: by its domains, by its profiles' rules, by a person.
+
+All of it runs in the monitor's loop; the listeners' threads only bring calls here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from podsh.errors import PodshError, UsageError
+from podsh.jail import grant
+from podsh.jail.resolve import Found, find
+from podsh.jail.wants import drop
+from podsh.monitor import caller
+from podsh.monitor.grants import Lay
+from podsh.monitor.request import Request, next_id
+from podsh.operations import Hide, hostname
+from podsh.policy import access, engine, events
+from podsh.policy.access import Access
+from podsh.policy.state import Request as Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from podsh.jail.wants import Want
+    from podsh.monitor.grants import Mounts, Told
+    from podsh.monitor.loop import Loop
+    from podsh.policy.access import Mode
+    from podsh.policy.engine import Decision
+    from podsh.policy.state import Rule, State
+
+# how many different things may be asked for at a time
+MAX_WAITING = 16
+KEPT = 64
+TICK_S = 0.1
+MAX_REFUSED = 4096
+# told again and again by a program in a loop: so many denials, then one line a second
+DENIALS_AT_ONCE = 50
+
+
+class Call(Protocol):
+    """A call that lacks something; ``wants``: what is still to be decided."""
+
+    pid: int
+    wants: list[Want]
+
+    def proceed(self) -> bool:
+        """Let it go on; False where nobody waits for it any more."""
+
+    def interrupt(self) -> bool:
+        """Let it end for a signal."""
+
+    def alive(self) -> bool:
+        """Whether somebody waits for it."""
+
+
+class Desk:
+    """One pod's. ``told`` takes events; ``here`` says whether a person could decide now."""
+
+    def __init__(
+        self,
+        pod: str,
+        state: Callable[[], State],
+        mounts: Mounts,
+        told: Callable[[dict[str, Any]], None],
+        here: Callable[[], bool],
+        loop: Loop,
+    ) -> None:
+        """state: makes the state that the pod starts with, when it is first needed."""
+        self._pod = pod
+        self._make_state = state
+        self._state: State | None = None
+        self._mounts = mounts
+        self._told = told
+        self._here = here
+        self._loop = loop
+        self._ticking = False
+        self.requests: dict[int, Request] = {}  # the waiting ones, and the last decided
+        # what a person refused: for the pod, or for one process (0: for all), by what and how
+        self._refused: dict[tuple[caller.Process | None, str, str], None] = {}
+        self._denials = 0
+        self._quiet_until = 0.0
+        self.forget: Callable[[], None] = lambda: None  # what was seen there may be gone
+
+    @property
+    def state(self) -> State:
+        if self._state is None:
+            self._state = self._make_state()
+        return self._state
+
+    @property
+    def known(self) -> State | None:
+        """The state, if it was needed so far."""
+        return self._state
+
+    @property
+    def waiting(self) -> list[Request]:
+        return [request for request in self.requests.values() if request.state == "waiting"]
+
+    # -- calls
+
+    def lacking(self, call: Call) -> None:
+        """Decide about a held call, now or when a person has."""
+        while call.wants:
+            want = call.wants[0]
+            if self._is_refused(call.pid, want.path, want.mode):
+                break
+            asked = Asked(want.path, want.mode)
+            before = self.state
+            self._state, decision = engine.step(before, asked)
+            if decision.verdict == "ask":
+                self._ask(call, want, decision)
+                return
+            if decision.verdict == "deny":
+                self._deny(call, want, decision.rule)
+                break
+            if decision.verdict == "transition":
+                self._moved(before, asked, decision, call.pid)
+            adds = decision.add or (self._shown_by(want),)
+            self._show(call, want, adds)
+            return
+        call.proceed()
+
+    def _shown_by(self, want: Want) -> Access:
+        """What is allowed, and not there all the same: what came to the host after the pod."""
+        return Access(want.path, self.state.effective().at(want.path))
+
+    def _show(self, call: Call, want: Want, adds: Iterable[Access]) -> None:
+        def told(error: PodshError | None) -> None:
+            if error is not None:
+                self._note(f"cannot show {want.path}: {error.cause}")
+            os.close(want.fd)
+            del call.wants[0]
+            self.lacking(call)
+
+        self._lay(adds, told, want)
+
+    def _lay(self, adds: Iterable[Access], told: Told, want: Want | None = None) -> None:
+        """Mount ``adds``; the object of ``want`` is taken as it is held."""
+        lays: list[Lay] = []
+        held: list[int] = []
+        shown = self._mounts.shown()
+        try:
+            for path, perms, _ in adds:
+                attrs = grant.attributes(
+                    bool(perms & access.WRITE),
+                    bool(perms & access.EXEC),
+                    bool(perms & access.SUID),
+                    bool(perms & access.DEV),
+                )
+                there = shown.get(path)
+                if there is not None and there.attrs == attrs and there.src == path:
+                    if want is None or want.path != path:
+                        continue
+                if want is not None and want.path == path:
+                    found = Found(want.fd, path, want.links)
+                    asked, links = (want.asked if want.exists else ""), want.links
+                else:
+                    known = find(path)
+                    if known is None or known.path != path:
+                        if known is not None:
+                            os.close(known.fd)
+                        continue  # not there, or another object's name by now
+                    held.append(known.fd)
+                    found, asked, links = known, "", ()
+                lays.append(Lay(found, path, attrs, asked, links))
+            self._mounts.lay(lays, self._hides(), told)
+        except PodshError as exc:
+            told(exc)
+        finally:
+            for fd in held:
+                os.close(fd)
+
+    def _hides(self) -> list[Hide]:
+        return [Hide(tuple((text, "access.deny") for text in self.state.hiding()))]
+
+    def _moved(self, before: State, asked: Asked, decision: Decision, pid: int) -> None:
+        self._mounts.hostname(hostname(self.state.name))
+        self._emit(
+            events.Transition(
+                pod=self._pod,
+                ts=time.time(),
+                pid=pid,
+                old=before.name,
+                new=self.state.name,
+                path=asked.path,
+                mode=asked.mode,
+                add=decision.add,
+                rule=decision.rule,
+            )
+        )
+
+    # -- denials
+
+    def _deny(self, call: Call, want: Want, rule: Rule | None) -> None:
+        now = time.time()
+        if now >= self._quiet_until:
+            self._denials += 1
+            if self._denials > DENIALS_AT_ONCE:
+                self._denials, self._quiet_until = 0, now + 1
+            self._emit(
+                events.Denied(
+                    pod=self._pod, ts=now, pid=call.pid, path=want.path, mode=want.mode, rule=rule
+                )
+            )
+
+    def _is_refused(self, pid: int, path: str, mode: str) -> bool:
+        if not self._refused:
+            return False
+        if (None, path, mode) in self._refused:
+            return True
+        who = caller.process(pid)
+        return who is not None and (who, path, mode) in self._refused
+
+    # -- a person's
+
+    def _ask(self, call: Call, want: Want, decision: Decision) -> None:
+        request = next(
+            (
+                known
+                for known in self.waiting
+                if known.path == want.path and known.mode == want.mode
+            ),
+            None,
+        )
+        if request is not None:
+            request.join(call)
+            self._emit_fields("merged", id=request.id, count=request.count)
+            return
+        if not self._here():
+            self._deny(call, want, None)
+            call.proceed()
+            return
+        if len(self.waiting) >= MAX_WAITING:
+            self._note(f"{MAX_WAITING} requests wait: denied {want.mode} {want.path}")
+            call.proceed()
+            return
+        request = Request(next_id(), self._pod, call, want, decision, self.state.name)
+        self.requests[request.id] = request
+        self._drop_old()
+        self._told(request.event())
+        self._tick_later()
+
+    def _drop_old(self) -> None:
+        decided = [ident for ident, one in self.requests.items() if one.state != "waiting"]
+        for ident in decided[:-KEPT]:
+            del self.requests[ident]
+
+    def _get(self, ident: int) -> Request:
+        request = self.requests.get(ident)
+        if request is None:
+            raise UsageError(f"no request {ident}", place=self._pod)
+        if request.state != "waiting":
+            raise UsageError(f"request {ident}: {request.state} already", place=self._pod)
+        return request
+
+    def allow(self, ident: int, path: str, mode: Mode, scope: str, told: Told) -> None:
+        """A person grants request ``ident``: its object, or a directory above it.
+
+        Raises UsageError; what fails later is told.
+        """
+        request = self._get(ident)
+        request.check(path)
+        if request.to and path == request.path:
+            self._move(request, told)
+            return
+        perms = access.READ | access.EXEC | (access.WRITE if mode == "write" else 0)
+        if mode == "connect":
+            perms = access.READ | access.CONNECT
+        self._state, adds = engine.grant(self.state, Access(path, perms))
+        if mode == "connect":
+            adds = ()
+
+        def laid(error: PodshError | None) -> None:
+            if error is not None:
+                self._ungrant(path)
+                told(error)
+                return
+            self._granted(request, path, mode, scope)
+            told(None)
+
+        self._lay(adds, laid, request.want)
+
+    def _move(self, request: Request, told: Told) -> None:
+        """Yes to a transition that its profile asks about."""
+        asked = Asked(request.path, request.mode)
+        before = self.state
+        self._state, decision = engine.step(before, asked, approved=True)
+
+        def laid(error: PodshError | None) -> None:
+            if error is None:
+                self._moved(before, asked, decision, request.pid)
+                self._decided(request, "allowed")
+            told(error)
+
+        self._lay(decision.add, laid, request.want)
+
+    def _granted(self, request: Request, path: str, mode: Mode, scope: str) -> None:
+        now = time.time()
+        self._emit(
+            events.Granted(
+                pod=self._pod,
+                ts=now,
+                pid=request.pid,
+                path=path,
+                mode=mode,
+                scope=scope,
+                id=request.id,
+            )
+        )
+        if scope == "once":
+            caller.at_end(self._loop, request.processes(), lambda: self._once_over(path))
+        self._decided(request, "allowed")
+        # what else this settles
+        for other in self.waiting:
+            if engine.step(self.state, Asked(other.path, other.mode))[1].verdict == "allowed":
+                self._decided(other, "allowed")
+
+    def _once_over(self, path: str) -> None:
+        self._ungrant(path)
+        try:
+            self._mounts.take(path, lambda error: None)
+        except PodshError:
+            return  # taken back already
+        self.forget()
+        self._emit(events.Revoked(pod=self._pod, ts=time.time(), path=path))
+
+    def _ungrant(self, path: str) -> None:
+        grants = tuple(given for given in self.state.grants if given.path != path)
+        self._state = replace(self.state, grants=grants)
+
+    def _decided(self, request: Request, state: str) -> None:
+        """Let all its calls go on; a call may lack more."""
+        request.settle(state)
+        calls, request.calls = request.calls, []
+        for call in calls:
+            if state == "allowed" and call.wants:
+                os.close(call.wants[0].fd)
+                del call.wants[0]
+                self.lacking(call)
+            else:
+                call.proceed()
+
+    def deny(self, ident: int, always: bool) -> None:
+        """A person refuses it: for good, or for the processes that asked."""
+        request = self._get(ident)
+        for who in [None] if always else request.processes():
+            self._refused[who, request.path, request.mode] = None
+        while len(self._refused) > MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._emit(
+            events.Denied(
+                pod=self._pod,
+                ts=time.time(),
+                pid=request.pid,
+                path=request.path,
+                mode=request.mode,
+                id=ident,
+            )
+        )
+        self._decided(request, "denied")
+
+    def nobody(self) -> None:
+        """Nobody is there any more who could decide."""
+        if self._here():
+            return
+        for request in self.waiting:
+            self.deny(request.id, always=False)
+
+    # -- by hand
+
+    def mount(self, src: str, dst: str | None, write: bool, told: Told) -> None:
+        """Show a host path, unasked: at its own place it is a grant, elsewhere only shown."""
+        if dst is not None and (not dst.startswith("/") or os.path.normpath(dst) == "/"):
+            raise UsageError("is not a path in the pod", place=dst)
+        found = grant.held(src)
+        try:
+            perms = access.READ | access.EXEC | (access.WRITE if write else 0)
+            place = found.path if dst is None else os.path.normpath(dst)
+            wider, _ = engine.grant(self.state, Access(found.path, perms))
+            before = self._state
+            if dst is None:
+                self._state = wider
+
+            def laid(error: PodshError | None) -> None:
+                if error is not None:
+                    self._state = before
+                else:
+                    mode: Mode = "write" if write else "read"
+                    self._emit(
+                        events.Granted(
+                            pod=self._pod, ts=time.time(), path=place, mode=mode, scope="mount"
+                        )
+                    )
+                told(error)
+
+            self._mounts.lay([Lay(found, place, grant.attributes(write))], self._hides(), laid)
+        finally:
+            os.close(found.fd)
+
+    def revoke(self, path: str, told: Told) -> None:
+        """Take the newest that was given at ``path`` back, with what lies on it."""
+        taken = self._mounts.take(path, self._revoked(path, told))
+        left = [entry for entry in self._mounts.layers if not entry.gone]
+        kept = {entry.shown.dst: entry.shown for entry in left}
+        grants = []
+        for given in self.state.grants:
+            if given.path not in taken:
+                grants.append(given)
+            elif given.path in kept:
+                # an older one shows again: what it gave counts, no more
+                writes = not kept[given.path].attrs & grant.attributes(False)
+                perms = given.perms & ~access.WRITE | (access.WRITE if writes else 0)
+                grants.append(given._replace(perms=perms))
+        self._state = replace(self.state, grants=tuple(grants))
+        self.forget()
+
+    def _revoked(self, path: str, told: Told) -> Told:
+        def done(error: PodshError | None) -> None:
+            if error is None:
+                self._emit(events.Revoked(pod=self._pod, ts=time.time(), path=path))
+            told(error)
+
+        return done
+
+    # -- while calls wait
+
+    def _tick_later(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        """Calls whose callers died are dropped, those with a signal waiting are let go."""
+        self._ticking = False
+        for request in self.waiting:
+            for call in list(request.calls):
+                if not call.alive():
+                    request.calls.remove(call)
+                    _close(call)
+                elif caller.signalled(call.pid):
+                    request.calls.remove(call)
+                    call.interrupt()
+            if not request.calls and request.idle():
+                request.settle("gone")
+                self._emit_fields("gone", id=request.id)
+        if self.waiting:
+            self._tick_later()
+
+    # -- telling
+
+    def _emit(self, event: events.Event) -> None:
+        self._told(event.to_wire())
+
+    def _emit_fields(self, kind: str, **fields: Any) -> None:
+        head = {"v": events.VERSION, "ts": time.time(), "ev": kind, "pod": self._pod}
+        self._told(head | fields)
+
+    def _note(self, text: str) -> None:
+        self._emit_fields("note", text=text)
+
+    def rows(self, all_of_them: bool = False) -> list[dict[str, Any]]:
+        """The waiting requests, or the decided ones too."""
+        shown = self.requests.values() if all_of_them else self.waiting
+        return [request.row() for request in shown]
+
+
+def _close(call: Call) -> None:
+    drop(call.wants)
+    call.wants = []

@@ -1,0 +1,206 @@
+"""The request channel: a thread per listener answers what is there, and passes on what is lacking.
+
+Every held call goes on in the end, and the kernel decides; only what is mounted before that may
+differ. So what is read of a program's memory is never a verdict.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from podsh.jail.wants import drop, wants
+from podsh.kernel import notify, syscalls
+from podsh.kernel.memory import Reader
+from podsh.kernel.notify import Notification
+from podsh.kernel.pathcalls import CALLS, O_CREAT, O_TMPFILE_BIT, O_TRUNC, W_OK, Act
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from podsh.jail.live import Live
+    from podsh.jail.wants import Want
+
+# the thread goes on at once when a call comes, whatever the loop is doing
+SWITCH_S = 1e-5
+# names that are known to be there: then only their text is read
+_KNOWN_MAX = 8192
+_STACK_BYTES = 256 << 10
+_WRITES = {
+    Act.OPEN: 3 | O_CREAT | O_TRUNC | O_TMPFILE_BIT,
+    Act.MODE: W_OK,
+    Act.READ: 0,
+}
+
+
+class Held:
+    """A call that lacks something. Answered once, from any thread."""
+
+    __slots__ = ("_listener", "id", "pid", "wants")
+
+    def __init__(self, listener: int, ident: int, pid: int, lacking: list[Want]) -> None:
+        self._listener = listener
+        self.id = ident
+        self.pid = pid  # of the thread
+        self.wants = lacking
+
+    def proceed(self) -> bool:
+        """Let the kernel carry it out. False: the caller is gone."""
+        drop(self.wants)
+        self.wants = []
+        return notify.proceed(self._listener, self.id)
+
+    def interrupt(self) -> bool:
+        """Have it end for a signal that waits: begun again if its handler says so (SA_RESTART)."""
+        drop(self.wants)
+        self.wants = []
+        return notify.refuse(self._listener, self.id, _ERESTARTSYS)
+
+    def alive(self) -> bool:
+        """Whether its caller still waits."""
+        return notify.valid(self._listener, self.id)
+
+
+# linux/errno.h: the kernel makes it EINTR, or calls again
+_ERESTARTSYS = 512
+
+
+def _quick() -> dict[int, tuple[int, int]]:
+    """Calls that only look, by number: (argument of the path, mask of an argument's bits by which
+    they write), the argument's index above the mask."""
+    found = {}
+    for name, number in syscalls.NAMES.get(syscalls.native(), {}).items():
+        call = CALLS.get(name)
+        if call is None or len(call.names) > 1:
+            continue
+        spot = call.names[0]
+        if spot.act in _WRITES:
+            by = 0 if spot.by is None else spot.by
+            found[number] = (spot.path, _WRITES[spot.act] << 8 | by)
+    return found
+
+
+class Listeners:
+    """All listeners of one pod. ``lacking`` is called in a thread, with what a call lacks."""
+
+    def __init__(
+        self,
+        live: Live,
+        lacking: Callable[[Held], None],
+        others: Callable[[int, Notification], bool],
+        steady: tuple[str, ...] = (),
+    ) -> None:
+        """others: for calls without a path of their own, True if it took the call.
+
+        steady: paths below which nothing changes for the pod but by a grant: what was once seen
+        there is there.
+        """
+        self.live = live
+        self.count = 0  # calls that came
+        self._lacking = lacking
+        self._others = others
+        self._steady = tuple(os.fsencode(path) for path in steady)
+        self._known: set[bytes] = set()
+        self._arch = syscalls.native()
+        self._names = {number: name for name, number in syscalls.NAMES.get(self._arch, {}).items()}
+        self._quick = _quick()
+        self._audit = syscalls.AUDIT_ARCH.get(self._arch, 0)
+
+    def listen(self, listener: int, ended: Callable[[], None]) -> None:
+        """Serve ``listener``, which is ours now, until nobody is left under its filter."""
+        sys.setswitchinterval(SWITCH_S)
+        notify.sync_wake_up(listener)
+        threading.stack_size(_STACK_BYTES)
+        thread = threading.Thread(
+            target=self._serve, args=(listener, ended), name="notify", daemon=True
+        )
+        thread.start()
+
+    def forget(self) -> None:
+        """Something was taken away: nothing is known to be there any more."""
+        self._known.clear()
+
+    def _serve(self, listener: int, ended: Callable[[], None]) -> None:
+        try:
+            self._loop(listener)
+        finally:
+            # calls that are still held keep the number: it is closed with the monitor
+            ended()
+
+    def _loop(self, listener: int) -> None:
+        reader = Reader()
+        buffer = bytearray(notify.NOTIF.size)
+        empty = bytes(notify.NOTIF.size)
+        answer = bytearray(notify.RESP.size)
+        ioctl: Callable[..., Any] = fcntl.ioctl
+        unpack, pack_into = notify.NOTIF.unpack, notify.RESP.pack_into
+        receive, send, go_on = notify.RECV, notify.SEND, notify.FLAG_CONTINUE
+        quick, known, audit = self._quick.get, self._known, self._audit
+        read, shows = reader.path, self.live.shows
+        while True:
+            buffer[:] = empty  # as the kernel wants it
+            try:
+                ioctl(listener, receive, buffer)
+            except OSError as exc:
+                if exc.errno == errno.ENOENT and _hung_up(listener):
+                    return
+                if exc.errno in (errno.ENOENT, errno.EINTR):
+                    continue
+                raise
+            ident, pid, _, nr, arch, _, *args = unpack(buffer)
+            self.count += 1
+            found = quick(nr)
+            if found is not None and arch == audit:
+                at, by = found
+                if not args[by & 0xFF] & by >> 8:
+                    try:
+                        path = read(pid, args[at])
+                    except OSError:
+                        path = None
+                    if path is not None and (
+                        path in known or (path[:1] == b"/" and shows(path) and self._note(path))
+                    ):
+                        pack_into(answer, 0, ident, 0, 0, go_on)
+                        try:
+                            ioctl(listener, send, answer)
+                        except OSError as exc:
+                            if exc.errno != errno.ENOENT:
+                                raise
+                        continue
+            self._slow(listener, Notification(ident, pid, nr, arch, tuple(args)), reader)
+
+    def _note(self, path: bytes) -> bool:
+        """Remember a path that is there and stays there."""
+        if path.startswith(self._steady) and b"/.." not in path:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known.add(path)
+        return True
+
+    def _slow(self, listener: int, note: Notification, reader: Reader) -> None:
+        name = self._names.get(note.nr, "")
+        if name not in CALLS or name == "connect" or note.arch != self._audit:
+            if not self._others(listener, note):
+                notify.proceed(listener, note.id)
+            return
+        lacking: list[Want] = []
+        try:
+            lacking = wants(self.live, reader, name, note, self._arch)
+        except (OSError, ValueError):
+            pass  # gone, or not readable for us: the kernel decides
+        if lacking and notify.valid(listener, note.id):
+            self._lacking(Held(listener, note.id, note.pid, lacking))
+            return
+        drop(lacking)
+        notify.proceed(listener, note.id)
+
+
+def _hung_up(listener: int) -> bool:
+    events = select.poll()
+    events.register(listener, 0)
+    return any(event & select.POLLHUP for _, event in events.poll(0))

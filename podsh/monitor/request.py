@@ -1,0 +1,145 @@
+"""One thing that a pod asks a person for, and the calls that wait for it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from podsh import paths
+from podsh.errors import UsageError
+from podsh.jail.resolve import below
+from podsh.monitor import caller
+from podsh.policy.events import path_to_wire, rule_to_wire
+
+if TYPE_CHECKING:
+    from podsh.jail.wants import Want
+    from podsh.monitor.desk import Call
+    from podsh.policy.engine import Decision
+
+# a call that was interrupted by a signal is often made again at once
+IDLE_S = 1.0
+
+
+def next_id() -> int:
+    """A number that no request of this user has had: counted in the runtime directory, since pods
+    outlive the portal. Raises OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(os.path.join(paths.runtime_dir(), "requests"), flags, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        number = int(os.pread(fd, 32, 0) or b"0") + 1
+        os.pwrite(fd, b"%d" % number, 0)
+        return number
+    finally:
+        os.close(fd)
+
+
+class Request:
+    """``state``: waiting, allowed, denied, gone. Holds the object until then.
+
+    ``mode`` and ``path``: what would be granted; see ``Want`` for the rest.
+    """
+
+    def __init__(
+        self, ident: int, pod: str, call: Call, want: Want, decision: Decision, domain: str
+    ) -> None:
+        self.id = ident
+        self.pod = pod
+        self.pid = call.pid
+        self.path = want.path
+        self.mode = want.mode
+        self.want = want._replace(fd=os.dup(want.fd))
+        self.calls: list[Call] = [call]
+        self.count = 1
+        self.state = "waiting"
+        self.to = decision.to
+        self.rule = decision.rule
+        self.domain = domain
+        self.ts = time.time()
+        self.argv = caller.argv(call.pid)
+        self.parent = caller.parent(call.pid)
+        self._processes: dict[caller.Process, None] = {}
+        self._seen = time.monotonic()
+        self._remember(call)
+
+    def _remember(self, call: Call) -> None:
+        self._seen = time.monotonic()
+        who = caller.process(call.pid)
+        if who is not None:
+            self._processes[who] = None
+
+    def join(self, call: Call) -> None:
+        """The same is asked for once more."""
+        self.calls.append(call)
+        self.count += 1
+        self._remember(call)
+
+    def processes(self) -> list[caller.Process]:
+        """Who has asked."""
+        return list(self._processes)
+
+    def idle(self) -> bool:
+        """Whether nobody has waited for a while."""
+        if self.calls:
+            self._seen = time.monotonic()
+        return time.monotonic() - self._seen > IDLE_S
+
+    def check(self, path: str) -> None:
+        """Whether ``path`` may be granted for it: the object, or a directory above it that is not
+        the home or above that. Raises UsageError."""
+        if path == self.path:
+            now = os.readlink(f"/proc/self/fd/{self.want.fd}")
+            if now != path:
+                raise UsageError(
+                    "is no longer what was asked for: it was renamed or replaced",
+                    place=path,
+                    hint=f"deny {self.id}; the program may ask again",
+                )
+            return
+        if not below(self.path, path):
+            raise UsageError(f"is not a directory above {self.path}", place=path)
+        home = os.path.realpath(os.path.expanduser("~"))
+        if path == home or below(home, path):
+            raise UsageError("is too wide to be granted by a request", place=path)
+
+    def settle(self, state: str) -> None:
+        """It is decided, or nobody asks any more."""
+        self.state = state
+        os.close(self.want.fd)
+
+    def _fields(self) -> dict[str, Any]:
+        kind = "socket" if self.mode == "connect" else "directory" if self.want.is_dir else "file"
+        found: dict[str, Any] = {
+            "id": self.id,
+            "pod": self.pod,
+            "op": self.mode,
+            "mode": self.mode,
+            **path_to_wire(self.path),
+            "object": kind,
+            "exists": self.want.exists,
+            "pid": self.pid,
+            "argv": [_shown(word) for word in self.argv],
+            "parent": [self.parent[0], _shown(self.parent[1])],
+            "to": self.to,
+            "domain": self.domain,
+            "link": _shown(self.want.asked),
+            "ts": self.ts,
+        }
+        if self.rule is not None:
+            found["rule"] = rule_to_wire(self.rule)
+        return found
+
+    def event(self) -> dict[str, Any]:
+        """As ``events`` tells that it was made."""
+        return {"v": 1, "ev": "request", **self._fields()}
+
+    def row(self) -> dict[str, Any]:
+        """As ``requests`` lists it."""
+        return {**self._fields(), "state": self.state, "count": self.count}
+
+
+def _shown(text: str) -> str:
+    """JSON has no bytes that are not UTF-8: shown as U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
