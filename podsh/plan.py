@@ -76,7 +76,7 @@ class Facts:
     hide: tuple[str, ...] = ()
     umask: int = 0o022
     nofile: int = DEFAULT_OPEN_FILES
-    requests: bool = False
+    requests: bool = True
 
 
 def unenforced(profile: Profile, request: Request | None = None) -> list[str]:

@@ -224,7 +224,7 @@ class Fleet:
         self._channels[name] = channel
 
     def _frame(self, channel: Channel, kind: int, payload: Any) -> None:
-        if kind == JSON and "id" in payload:
+        if kind == JSON and "id" in payload and "ev" not in payload:
             answer = self._answers.pop(payload["id"], None)
             if answer is not None and not answer.done():
                 answer.set_result(payload)

@@ -106,7 +106,7 @@ def test_hidden_paths_stay_hidden_below_a_grant(pod: Podsh) -> None:
         ("/sys/kernel", "never granted"),
         ("/dev/null", "only files and directories"),
         ("/no/such/place", "no such file"),
-        ("{home}/.ssh", "hidden from every pod"),
+        ("{home}/.ssh", "denies"),
         ("{state}", "hidden from every pod"),
         ("{socket}", "only files and directories"),
     ],
