@@ -107,7 +107,7 @@ def test_hidden_paths_stay_hidden_below_a_grant(pod: Podsh) -> None:
         ("/dev/null", "only files and directories"),
         ("/no/such/place", "no such file"),
         ("{home}/.ssh", "denies"),
-        ("{state}", "hidden from every pod"),
+        ("{state}", "podsh's own"),
         ("{socket}", "only files and directories"),
     ],
 )
