@@ -154,11 +154,7 @@ def pod_tree(answer: Fields, home: str = "") -> list[str]:
     parts: list[tuple[str, list[str]]] = []
     moves = [_move(move, home) for move in pod["moves"]]
     parts.append(("may move to", moves or ["nothing more"]))
-    grants = [
-        f"{'write' if grant['write'] else 'read'} {shown_path(grant, home, 0)}"
-        + (f"  from {show(str(grant['src']))}" if grant["src"] != grant["path"] else "")
-        for grant in pod["grants"]
-    ]
+    grants = _accesses(pod["grants"], len(pod["grants"]), home)
     if grants:
         parts.append(("granted", grants))
     if pod["waiting"]:

@@ -14,6 +14,7 @@ from podsh.errors import PodshError, UsageError
 from podsh.jail import grant
 from podsh.jail.resolve import Found, find
 from podsh.jail.wants import drop
+from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.monitor import caller
 from podsh.monitor.grants import Lay
 from podsh.monitor.request import Request, next_id
@@ -412,7 +413,7 @@ class Desk:
                 grants.append(given)
             elif given.path in kept:
                 # an older one shows again: what it gave counts, no more
-                writes = not kept[given.path].attrs & grant.attributes(False)
+                writes = not kept[given.path].attrs & MOUNT_ATTR_RDONLY
                 perms = given.perms & ~access.WRITE | (access.WRITE if writes else 0)
                 grants.append(given._replace(perms=perms))
         self._state = replace(self.state, grants=tuple(grants))

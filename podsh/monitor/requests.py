@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from podsh.errors import UsageError
-from podsh.jail.grant import attributes
+from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.policy import why as reasons
 from podsh.policy.access import words
-from podsh.policy.events import rule_to_wire
+from podsh.policy.events import path_to_wire, rule_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,9 @@ def domain(pod: Pod, _: dict[str, Any], answer: Answer) -> None:
             "name": state.name,
             "candidates": list(state.names),
             "effective": [[one.path, words(one.perms)] for one in state.effective().accesses()],
-            "grants": grants(pod),
+            "grants": [
+                {**path_to_wire(one.path), "mode": words(one.perms)} for one in state.grants
+            ],
         }
     )
 
@@ -93,7 +95,7 @@ def grants(pod: Pod) -> list[dict[str, Any]]:
     """What was given to a live pod, the newest last."""
     found = (layer.shown for layer in pod.requests.mounts.layers if not layer.gone)
     return [
-        {"path": shown.dst, "src": shown.src, "write": not shown.attrs & attributes(False)}
+        {"path": shown.dst, "src": shown.src, "write": not shown.attrs & MOUNT_ATTR_RDONLY}
         for shown in found
     ]
 

@@ -10,6 +10,7 @@ from podsh.policy.access import Access
 from podsh.policy.domain import Index
 from podsh.policy.state import State, start_as
 from podsh.portal import launch, processes
+from podsh.portal.decisions import path_of
 
 if TYPE_CHECKING:
     from podsh.portal.domains import Domains
@@ -67,5 +68,8 @@ def _state(
         index = Index(others)
     state = start_as(index, own) if own else State(index, 0)
     mask = sum(1 << at for at, domain in enumerate(index.domains) if domain.name in names)
-    grants = tuple(Access.of(str(g["src"]), bool(g["write"])) for g in found["grants"])
+    grants = tuple(
+        Access.of(path_of(given), str(given["mode"]).startswith("write"))
+        for given in found["grants"]
+    )
     return replace(state, candidates=mask or state.candidates, grants=grants)

@@ -62,8 +62,8 @@ POD = {
     "candidates": ["A", "B"],
     "effective": [],
     "grants": [
-        {"path": "/home/u/x", "src": "/home/u/x", "write": True},
-        {"path": "/data", "src": "/srv/data", "write": False},
+        {"path": "/home/u/x", "mode": "write"},
+        {"path": "/data", "mode": "read,noexec"},
     ],
     "moves": [
         {"mode": "read", "path": "/home/u/c/0-A", "name": "A", "asked": False},
@@ -170,7 +170,7 @@ def test_the_tree_of_a_pod(
         "│  B  if allowed, by write /b",
         "├─ granted",
         "│  write ~/x",
-        "│  read /data  from /srv/data",
+        "│  read,noexec /data",
         "├─ waiting",
         "│  2: see requests",
         "└─ processes",
