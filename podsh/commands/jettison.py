@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from podsh.commands.syntax import Args
 
 # known so that nothing of them is taken for the program's; refused by name until they are there
-LATER = ("tracecalls", "init", "daemon", "logoutput", "lognet")
+LATER = ("init", "daemon", "logoutput", "lognet")
 MIN_STACK_KB = 64
 
 
@@ -44,8 +44,14 @@ def jettison(args: Args, context: Context) -> int:
     fields = run.request(args)
     fields["argv"] = [program, *args.rest]
     fields["profiles"] = run.profile_names([pod])
+    # named as the one thing to run a program in, wherever it lies, as jettison takes it
+    fields["own"] = True
     fields["settings"] = settings(args)
     fields["blacklist"] = _file(args.maybe("blacklist"), fields["cwd"])
+    if args.flag("tracecalls"):
+        from podsh.commands import trace
+
+        return trace.traced(fields, trace.TEMPLATE, context)
     return run.foreground(fields, context)
 
 

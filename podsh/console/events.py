@@ -54,6 +54,11 @@ def _words(event: Mapping[str, Any], home: str) -> tuple[str, str]:
         old, new = (show_domain(str(event.get(key, "?")), 24) for key in ("old", "new"))
         move = f"{old} -> {new}"
         return ">", _columns(move, f"{shown_path(event, home)}{_pid(event)}")
+    if kind == "call":
+        killed = event.get("verdict") == "killed"
+        what = f"{'killed by' if killed else 'refused'} call {show_text(str(event.get('call')))}"
+        rule = show_text(str(event.get("rule", "")))
+        return "!" if killed else "-", _columns(what, f"{_caller(event)}; allowed by: {rule}")
     if kind == "merged":
         return "?", f"the same again (×{show_text(str(event.get('count', '?')))})"
     if kind == "gone":
@@ -93,12 +98,16 @@ def _pid(event: Mapping[str, Any]) -> str:
 
 def _asking(event: Mapping[str, Any]) -> str:
     """Who asks: ``git (pid 431)``, and what is to be made there."""
-    argv = _list(event.get("argv"))
-    name = str(argv[0]).rpartition("/")[2] if argv else "?"
-    text = show(name, 24) + _pid(event)
+    text = _caller(event)
     if event.get("exists") is False and event.get("link"):
         text += f", to make {show(str(event['link']).rpartition('/')[2], 24)}"
     return text + (f", to domain {show_domain(str(event['to']), 24)}" if event.get("to") else "")
+
+
+def _caller(event: Mapping[str, Any]) -> str:
+    argv = _list(event.get("argv"))
+    name = str(argv[0]).rpartition("/")[2] if argv else "?"
+    return show(name, 24) + _pid(event)
 
 
 def _given(event: Mapping[str, Any]) -> str:

@@ -111,24 +111,31 @@ NAMES: dict[str, dict[str, int]] = {"i386": _i386(), "x32": _x32()}
 FOREIGN = {"x86_64": ("i386", "x32"), "aarch64": ()}
 
 
-def name_of(arch: int, number: int) -> str | None:
-    """The native name of a call as a notification has it (AUDIT_ARCH, number); None: unknown.
+def names_of(arch: int, number: int) -> tuple[str, ...]:
+    """The native names of a call as a notification has it (AUDIT_ARCH, number); () unknown.
 
-    A foreign call that stands for several native ones gets the first of these.
+    Several where a foreign call stands for several native ones.
     """
-    return _by_number().get((arch, number))
-
-
-_found: dict[tuple[int, int], str] = {}
-
-
-def _by_number() -> dict[tuple[int, int], str]:
     if not _found:
-        native = syscalls.native()
-        for name, number in syscalls.NAMES.get(native, {}).items():
-            _found[syscalls.AUDIT_ARCH[native], number] = name
-        for abi in FOREIGN.get(native, ()):
-            for name, number in NAMES[abi].items():
-                if names := callnames.natives(name, native):
-                    _found[AUDIT_ARCH[abi], number] = names[0]
-    return _found
+        _fill()
+    return _found.get((arch, number), ())
+
+
+def abi_of(arch: int, number: int) -> str:
+    """``native``, ``i386`` or ``x32``."""
+    if arch == AUDIT_ARCH["i386"]:
+        return "i386"
+    return "x32" if arch == AUDIT_ARCH["x32"] and number & X32_BIT else "native"
+
+
+_found: dict[tuple[int, int], tuple[str, ...]] = {}
+
+
+def _fill() -> None:
+    native = syscalls.native()
+    for name, number in syscalls.NAMES.get(native, {}).items():
+        _found[syscalls.AUDIT_ARCH[native], number] = (name,)
+    for abi in FOREIGN.get(native, ()):
+        for name, number in NAMES[abi].items():
+            if names := callnames.natives(name, native):
+                _found[AUDIT_ARCH[abi], number] = names

@@ -23,7 +23,7 @@ START_UP = frozenset(
     """
     execve exit exit_group rt_sigreturn restart_syscall close
     brk mmap munmap mprotect arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom
-    open openat read pread64 fstat newfstatat access faccessat readlink readlinkat uname
+    open openat read readv pread64 fcntl fstat newfstatat access faccessat readlink readlinkat uname
     futex clone3
     """.split()
 )

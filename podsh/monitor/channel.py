@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh.jail import grant, orders
 from podsh.monitor.audit import Audit
+from podsh.monitor.calls import Calls
 from podsh.monitor.desk import Desk
 from podsh.monitor.grants import Mounts
 from podsh.monitor.listen import Listeners
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from podsh.monitor.loop import Loop
 
 # events that the pod's audit keeps
-_KEPT = frozenset(("request", "grant", "denial", "gone", "transition", "revoke", "note"))
+_KEPT = frozenset(("request", "grant", "denial", "gone", "transition", "revoke", "note", "call"))
 
 
 class Channel:
@@ -49,6 +50,9 @@ class Channel:
         self.desk = Desk(jail.name, self._state, self.mounts, self._told, self.here, loop)
         self.desk.forget = self._forget
         self._listeners: Listeners | None = None
+        self._calls: Calls | None = None
+        if jail.spec.report or jail.spec.trace:
+            self._calls = Calls(jail.plan.filter, jail.spec, self._call)
         self._audit = Audit(os.path.join(jail.state_dir, "audit.jsonl"))
 
     def here(self) -> bool:
@@ -79,7 +83,8 @@ class Channel:
             return  # none was left for it: its calls fail as of a kernel without them
         if self._listeners is None:
             live = self._jail.look()
-            self._listeners = Listeners(live, self._lacking, self._other, self._jail.steady)
+            steady = self._jail.steady
+            self._listeners = Listeners(live, self._lacking, self._other, steady, self._calls)
         self._killable = message.killable
         self._listeners.listen(message.fds[0], lambda: None)
 
@@ -101,6 +106,16 @@ class Channel:
         """In a listener's thread: a call that names no path of its own."""
         del listener, note
         return False
+
+    def _call(self, event: dict[str, Any]) -> None:
+        """In a listener's thread: a call was refused, or ended its process."""
+        self._loop.call_soon_threadsafe(self._told, {"pod": self._jail.name, **event})
+
+    def counted(self) -> dict[str, int] | None:
+        """How often each call was made in a pod that is traced, None in others."""
+        if self._calls is None or not self._calls.trace:
+            return None
+        return self._calls.total()
 
     def _forget(self) -> None:
         if self._listeners is not None:

@@ -36,6 +36,7 @@ class Jail:
         "policy",
         "remove",
         "shown",
+        "spec",
         "state_dir",
         "steady",
     )
@@ -76,6 +77,7 @@ class Jail:
         fixed = [entry for entry in self.shown if entry.attrs & MOUNT_ATTR_RDONLY]
         self.steady = tuple(entry.dst + "/" * entry.is_dir for entry in fixed if not entry.own)
         self.steady += tuple(f"{link}/" for link in links)
+        self.spec = spec_of(self.plan.filter)
         self.filter = filter_of(self.plan.filter)
 
     def look(self) -> Live:
@@ -104,13 +106,14 @@ class Jail:
         size: tuple[int, int],
     ) -> None:
         """Order init to start ``program``; the answer comes as a message."""
-        data = encoded(program, stdio, size, self.filter, self.plan.filter.notify)
+        data = encoded(program, stdio, size, self.filter, self.spec.listens)
         self.init.send_run(ident, data, stdio)
 
 
-def filter_of(asked: Filter) -> bytes:
-    """The compiled filter: from the cache, or compiled now and kept there."""
-    spec = seccomp.FilterSpec(
+def spec_of(asked: Filter) -> seccomp.FilterSpec:
+    """What the filter of a plan is made of; a trace has no lists, so that nothing is missing."""
+    lists = not asked.trace
+    return seccomp.FilterSpec(
         refuse_setid=asked.refuse_setid,
         ptrace=asked.ptrace,
         nesting=asked.nesting,
@@ -118,12 +121,18 @@ def filter_of(asked: Filter) -> bytes:
         notify=asked.notify,
         trace=asked.trace,
         strict=asked.strict,
-        allow=None if asked.trace else asked.allow,
-        block=() if asked.trace else asked.block,
-        deny=() if asked.trace else asked.deny,
+        # what the lists refuse is told of, by the monitor
+        report=lists and bool(asked.allow or asked.block or asked.deny),
+        allow=asked.allow if lists else None,
+        block=asked.block if lists else (),
+        deny=asked.deny if lists else (),
         abi=asked.abi,
     )
-    return seccomp.cached(spec, os.path.join(paths.cache_dir(), "filters"))
+
+
+def filter_of(asked: Filter) -> bytes:
+    """The compiled filter: from the cache, or compiled now and kept there."""
+    return seccomp.cached(spec_of(asked), os.path.join(paths.cache_dir(), "filters"))
 
 
 def encoded(

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from podsh.jail.wants import drop, wants
-from podsh.kernel import notify, syscalls
+from podsh.kernel import abis, notify, syscalls
 from podsh.kernel.memory import Reader
 from podsh.kernel.notify import Notification
 from podsh.kernel.pathcalls import CALLS, O_CREAT, O_TMPFILE_BIT, O_TRUNC, W_OK, Act
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from podsh.jail.live import Live
     from podsh.jail.wants import Want
+    from podsh.monitor.calls import Calls
 
 # the thread goes on at once when a call comes, whatever the loop is doing
 SWITCH_S = 1e-5
@@ -94,11 +95,12 @@ class Listeners:
         lacking: Callable[[Held], None],
         others: Callable[[int, Notification], bool],
         steady: tuple[str, ...] = (),
+        calls: Calls | None = None,
     ) -> None:
         """others: for calls without a path of their own, True if it took the call.
 
         steady: paths below which nothing changes for the pod but by a grant: what was once seen
-        there is there.
+        there is there. calls: of a pod with lists of calls, or one that is traced.
         """
         self.live = live
         self.count = 0  # calls that came
@@ -109,6 +111,8 @@ class Listeners:
         self._arch = syscalls.native()
         self._names = {number: name for name, number in syscalls.NAMES.get(self._arch, {}).items()}
         self._quick = _quick()
+        self._calls = calls
+        self._simple = dict.fromkeys(self._names, 0) if calls is None else calls.simple
         self._audit = syscalls.AUDIT_ARCH.get(self._arch, 0)
 
     def listen(self, listener: int, ended: Callable[[], None]) -> None:
@@ -142,6 +146,8 @@ class Listeners:
         receive, send, go_on = notify.RECV, notify.SEND, notify.FLAG_CONTINUE
         quick, known, audit = self._quick.get, self._known, self._audit
         read, shows = reader.path, self.live.shows
+        simple, tally = self._simple, self._calls is not None and self._calls.trace
+        through = frozenset() if self._calls is None else self._calls.through
         while True:
             buffer[:] = empty  # as the kernel wants it
             try:
@@ -154,8 +160,16 @@ class Listeners:
                 raise
             ident, pid, _, nr, arch, _, *args = unpack(buffer)
             self.count += 1
+            if arch != audit or nr not in simple:
+                self._first(listener, Notification(ident, pid, nr, arch, tuple(args)), reader)
+                continue
+            if tally:
+                simple[nr] += 1
+                if nr in through:
+                    notify.proceed(listener, ident)
+                    continue
             found = quick(nr)
-            if found is not None and arch == audit:
+            if found is not None:
                 at, by = found
                 if not args[by & 0xFF] & by >> 8:
                     try:
@@ -182,9 +196,20 @@ class Listeners:
             self._known.add(path)
         return True
 
+    def _first(self, listener: int, note: Notification, reader: Reader) -> None:
+        """A call that the pod's lists may be about, or of a foreign ABI: then as its native one."""
+        if self._calls is not None and self._calls.take(listener, note):
+            return
+        names = abis.names_of(note.arch, note.nr)
+        if not names:
+            notify.refuse(listener, note.id, errno.ENOSYS)
+            return
+        number = syscalls.number(names[0])
+        self._slow(listener, note._replace(nr=number, arch=self._audit), reader)
+
     def _slow(self, listener: int, note: Notification, reader: Reader) -> None:
         name = self._names.get(note.nr, "")
-        if name not in CALLS or name == "connect" or note.arch != self._audit:
+        if name not in CALLS or name == "connect":
             if not self._others(listener, note):
                 notify.proceed(listener, note.id)
             return

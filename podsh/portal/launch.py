@@ -73,7 +73,9 @@ def by_profile(
 ) -> ByProfile:
     """The profiles of the message as one; without any, ``base``."""
     loaded = domains.load(ctx)
-    profiles = [library.load(str(name), ctx) for name in message.get("profiles") or (find.BASE,)]
+    names = message.get("profiles") or (find.BASE,)
+    own_file = bool(message.get("own"))
+    profiles = [library.load(str(name), ctx, own=own_file) for name in names]
     profile = profiles[0] if len(profiles) == 1 else find.union(profiles)
     own = domains.of(profile, loaded.base)
     return ByProfile(profile, own, domains.covering(loaded, own))

@@ -22,7 +22,7 @@ ENDED = frozenset((EXITED, FAILED, LOST))
 
 # what a monitor tells beside; none of it moves the pod, any may come in any state
 _BESIDE = frozenset(
-    "attached detached grant revoke request merged denial gone transition note".split()
+    "attached detached grant revoke request merged denial gone transition note call".split()
 )
 
 # state -> {event: next state}; an event that is not here is a fault of the caller

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
-from podsh.portal import chart, launch
+from podsh.portal import chart, launch, podfile
 from podsh.portal.decisions import Decisions
 from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
@@ -256,6 +256,18 @@ class Portal:
         plan = launch.plan(message, start.profile, name, ctx)
         return {"lines": plan.describe(), "notes": [*start.notes, *plan.notes]}
 
+    async def pod_file(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        """A pod that a ``run`` would start, as the lines of a ``.pod`` file."""
+        ctx = launch.context(message)
+        profile = launch.start(self._domains, self._library, message, ctx).profile
+        name = launch.choose_name(message, profile, self._fleet.pods)
+        plan = launch.plan(message, profile, name, ctx)
+        return {
+            "lines": podfile.lines(profile, plan, ctx.home),
+            "argv": list(plan.program.argv),
+            "named": profile.dialect == "pod" or message.get("name") is not None,
+        }
+
     async def ps(self, _: Channel, __: dict[str, Any]) -> dict[str, Any]:
         return {"pods": [pod.row() for pod in self._fleet.pods.values()]}
 
@@ -399,6 +411,7 @@ _OPERATIONS: dict[str, Any] = {
     "events": Portal.follow,
     "run": Portal.run,
     "plan": Portal.plan,
+    "pod_file": Portal.pod_file,
     "ps": Portal.ps,
     "pod": Portal.pod,
     "kill": Portal.kill,

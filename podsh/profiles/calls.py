@@ -32,13 +32,29 @@ def blacklist(text: str, file: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def template(argv: Iterable[str], counts: Mapping[str, int], arch: str) -> str:
-    """A ``.pod`` file that allows the calls of ``counts``, the most frequent first."""
+def without_calls(text: str) -> list[str]:
+    """The lines of a ``.pod`` file but its whitelist."""
+    lines = text.splitlines()
+    return [line for line in lines if line.split()[:1] not in (["seccomp"], ["seccomp_allow"])]
+
+
+def template(
+    argv: Iterable[str], lines: Iterable[str], counts: Mapping[str, int], arch: str
+) -> str:
+    """A ``.pod`` file of ``lines`` that allows the calls of ``counts``, most frequent first."""
     command = " ".join(argv).encode("unicode_escape").decode("ascii")[:200]
-    lines = [
-        f"# calls of: {command}",
-        f"# on {arch}, the most frequent first; what every program needs to start is not here",
-    ]
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    lines += [f"seccomp_allow {name}" for name, count in ranked if count]
-    return "\n".join(lines) + "\n"
+    return "\n".join(
+        [
+            f"# traced: {command}",
+            *lines,
+            "",
+            f"# the calls that it made, as {arch} names them, most frequent first",
+            *(f"seccomp_allow {name}" for name, _ in ranked(counts)),
+            "",
+        ]
+    )
+
+
+def ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(call, how often), the most frequent first."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

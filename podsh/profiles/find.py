@@ -137,15 +137,17 @@ class Library:
             return False
         return True
 
-    def load(self, name_or_path: str, ctx: Context | None = None) -> Profile:
+    def load(self, name_or_path: str, ctx: Context | None = None, *, own: bool = False) -> Profile:
         """The profile of that name or path, ``extends`` merged and paths expanded.
 
-        Raises UsageError: nothing of that name (a near miss suggested), or the line that is wrong.
+        own: a ``.pod`` file is the person's own wherever it lies: jettison's command line names
+        it to run one program in it. Raises UsageError: nothing of that name (a near miss
+        suggested), or the line that is wrong.
         """
         ctx = ctx or self.ctx
         path, named = self._find(name_or_path, ctx)
         top = narrow.folder(path, ctx, self._trusted(ctx)) if named else None
-        if top is not None:
+        if top is not None and not (own and path.endswith(".pod")):
             return self._project(path, ctx, top)
         return self._kept(path, ctx)
 

@@ -158,7 +158,14 @@ def test_toml_spellings(podsh: Podsh) -> None:
     assert "abi has arm" in podsh.pod("true", options=("-p", "arm")).err
 
 
-HELLO = '#include <unistd.h>\nint main(void){return write(1, "hello\\n", 6) == 6 ? 0 : 1;}\n'
+HELLO = r"""
+#include <unistd.h>
+#ifndef SIZE
+#define SIZE 6
+#endif
+int own(void);
+int main(void) { return write(1, "hello\n", SIZE) == 6 ? 0 : 1; }
+"""
 
 
 @pytest.mark.parametrize("how", ["gcc", "gcc -static", "musl-gcc", "musl-gcc -static"])
@@ -168,7 +175,14 @@ def test_the_start_up_set_is_enough_to_begin(podsh: Podsh, how: str) -> None:
     needs_program(compiler)
     source = podsh.file(podsh.directory("home/src") / "hello.c", HELLO)
     built = podsh.directory("home/src") / "hello"
-    made = podsh.outside(compiler, *options, "-o", str(built), str(source))
+    if not options:
+        # a library of its own, so that there is something to load
+        library = built.with_name("libown.so")
+        other = podsh.file(built.with_name("own.c"), "int own(void) { return 6; }\n")
+        made = podsh.outside(compiler, "-shared", "-fPIC", "-o", str(library), str(other))
+        assert made.code == 0, made.err
+        options = [f"-L{built.parent}", "-lown", "-DSIZE=own()", "-Wl,-rpath,/podhome/src"]
+    made = podsh.outside(compiler, "-o", str(built), str(source), *options)
     assert made.code == 0, made.err
     name = pod(podsh, "hello", "home rx /src", "seccomp_allow write")
     done = podsh.run("jettison", "/podhome/src/hello", name, "--strict")
@@ -186,7 +200,7 @@ def test_listcalls(podsh: Podsh) -> None:
     assert {entry["call"]: entry["number"] for entry in entries} == NR
 
 
-@pytest.mark.parametrize("option", ["--tracecalls", "--daemon", "--logoutput", "--init=x"])
+@pytest.mark.parametrize("option", ["--lognet=1", "--daemon", "--logoutput", "--init=x"])
 def test_options_that_are_not_there_yet_are_refused_by_name(podsh: Podsh, option: str) -> None:
     done = podsh.run("jettison", "/bin/true", pod(podsh, "later"), option)
     assert done.code == 2
