@@ -317,7 +317,7 @@ class JailPlan:
         return {
             "name": self.name,
             "profile": self.profile,
-            "ops": [[op.tag, *_values(op)] for op in self.ops],
+            "ops": ops_to_wire(self.ops),
             "net": self.net,
             "filter": _values(self.filter),
             "program": _values(self.program),
@@ -331,7 +331,7 @@ class JailPlan:
         return cls(
             name=fields["name"],
             profile=fields["profile"],
-            ops=tuple(_OPS[tag](*values) for tag, *values in fields["ops"]),
+            ops=ops_from_wire(fields["ops"]),
             net=fields["net"],
             filter=Filter(*fields["filter"]),
             program=Program(
@@ -386,6 +386,40 @@ def system(tmpfs_size: int, ptys: int, shm_exec: bool, proc: bool) -> tuple[Op, 
 
 # what a standby makes before anybody asks for a pod
 STANDARD = system(DEFAULT_TMPFS, DEFAULT_PTYS, True, True)
+
+
+Row = tuple[Any, ...]  # an operation on the wire: (tag, field, …)
+
+
+def usual(row: Row) -> bool:
+    """Whether a standby may carry it out for whatever pod comes."""
+    return row[0] in _USUAL or (row[0] == Bind.tag and not any(row[at] for at in _PARTICULAR))
+
+
+_USUAL = frozenset(op.tag for op in (Tmpfs, Dir, Link, Device, Proc, Devpts, Shim))
+_PARTICULAR = [1 + Bind.__slots__.index(name) for name in ("dst", "write", "own", "within")]
+_DST = _PARTICULAR[0]
+
+
+def row_path(row: Row) -> str:
+    """Where in the pod, as far as the plan knows; "" for what is nowhere."""
+    if row[0] == Bind.tag:
+        return str(row[_DST] or row[1])
+    if row[0] == Device.tag:
+        return f"/dev/{row[1]}"
+    if row[0] == Link.tag:
+        return str(row[2])
+    return str(row[1]) if row[0] in (Tmpfs.tag, Dir.tag, Proc.tag, Devpts.tag, File.tag) else ""
+
+
+def ops_to_wire(ops: tuple[Op, ...]) -> list[Row]:
+    """Each as (tag, field, …)."""
+    return [(op.tag, *_values(op)) for op in ops]
+
+
+def ops_from_wire(rows: list[Row]) -> tuple[Op, ...]:
+    """Rebuild what ``ops_to_wire`` gave."""
+    return tuple(_OPS[tag](*values) for tag, *values in rows)
 
 
 def _values(item: Any) -> list[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from podsh.jail.generation import Generation
+
+    Lot = tuple[list[Any], list[int]]
 
 _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -83,8 +84,12 @@ def clone(fd: int, attrs: int, *, recursive: bool = True) -> int:
     return tree
 
 
+class Conflict(Exception):
+    """What is asked for comes before, or lies across, what was attached already."""
+
+
 class Builder:
-    """Carries out what of a plan is the monitor's: two lots of records and detached mounts.
+    """Carries out what of a plan is the monitor's: lots of records and detached mounts.
 
     Owns every descriptor it opens, the mounts that it hands out too, until it is left as a
     context manager. Its methods raise LaunchFailed with the step, the path and the reason.
@@ -98,9 +103,12 @@ class Builder:
         self.bounds: list[Bound] = []
         self.at: dict[str, Bound] = {}  # by destination
         self.masks: dict[str, bool] = {}  # what is hidden: whether it is a directory
+        self.absent: list[str] = []  # optional sources that were not there
+        self._taken: frozenset[str] = frozenset()  # by earlier lots, and all above it
         self._names = Names()
         self._kernel: list[tuple[str, str, int]] | None = None
         self._held: list[int] = []
+        self._trees: list[int] = []
         self._records: list[Any] = []
         self._mounts: list[int] = []
         self._first = 0
@@ -109,20 +117,40 @@ class Builder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close everything; what init has attached stays."""
+        self.close_mounts()
         for fd in self._held:
             os.close(fd)
         self._held = []
 
-    def shown(self, first_mount: int) -> tuple[list[Any], list[int]]:
+    def close_mounts(self) -> None:
+        """Those handed out so far; init has its own descriptors of them."""
+        for fd in self._trees:
+            os.close(fd)
+        self._trees = []
+
+    def shown(self, first_mount: int) -> Lot:
         """Everything that the pod sees: init's records, and the mounts that they count from
         ``first_mount`` on."""
         return self._lot(first_mount, self._show)
 
-    def hidden(self, first_mount: int) -> tuple[list[Any], list[int]]:
+    def more(self, ops: Sequence[p.Op], first_mount: int) -> Lot:
+        """The same for further operations. Raises Conflict where not the same jail would come of
+        it as of all at once; nothing may have been done with what it gave then."""
+        taken = [path for record in self._records if (path := encode.place(record))]
+        self._taken = frozenset(above for path in (*taken, *self.at) for above in _upwards(path))
+        self.ops = ops
+        self._names = Names()  # since then names may have come
+        return self._lot(first_mount, self._show)
+
+    def hidden(self, first_mount: int) -> Lot:
         """What is masked below the binds of ``shown``, in the same form."""
         return self._lot(first_mount, self._hide)
 
-    def _lot(self, first_mount: int, fill: Callable[[], None]) -> tuple[list[Any], list[int]]:
+    def _lot(self, first_mount: int, fill: Callable[[], None]) -> Lot:
         self._records, self._mounts, self._first = [], [], first_mount
         try:
             fill()
@@ -132,9 +160,13 @@ class Builder:
         return self._records, self._mounts
 
     def _show(self) -> None:
+        earlier, self.bounds = self.bounds, []
+        links = dict(self.links)
         for op in self.ops:
             if isinstance(op, p.Bind):
                 self._find(op)
+        if self._taken and any(bound.dst in self._taken for bound in self.bounds):
+            raise Conflict
         self._drop_repeated()
         simple: dict[type, Callable[[Any], None]] = {
             p.Tmpfs: self._tmpfs,
@@ -151,23 +183,33 @@ class Builder:
         for op in self.ops:
             if (carry_out := simple.get(type(op))) is not None:
                 carry_out(op)
-        for path, target in sorted(self.links.items()):
+        for path, target in sorted(self.links.items() - links.items()):
             self._add(encode.link(target, path))
+        self._check_order({bound.dst for bound in earlier})
         self.bounds.sort(key=lambda b: b.dst.split("/"))
         for bound in self.bounds:
             self._make_point(bound)
             self._mount(clone(bound.fd, bound.attrs), bound.dst, not bound.is_dir, False)
         for op in self.ops:
             if isinstance(op, p.File):
-                data = op.data or secrets.token_hex(16) + "\n"
+                data = op.data or os.urandom(16).hex() + "\n"
                 self._add(encode.file(self._place(op.path), op.mode, data.encode()))
+        self.bounds = sorted(earlier + self.bounds, key=lambda b: b.dst.split("/"))
+
+    def _check_order(self, earlier: set[str]) -> None:
+        """All but binds come before binds: what is to lie at, above or, but for a bind, below
+        what is attached already would come too late."""
+        for record in self._records if self._taken else ():
+            path = encode.place(record)
+            if path in self._taken or any(above in earlier for above in _upwards(path)):
+                raise Conflict
 
     def _add(self, record: Any) -> None:
         self._records.append(record)
 
     def _mount(self, tree: int, path: str, is_file: bool, optional: bool) -> None:
         index = self._first + len(self._mounts)
-        self._held.append(tree)
+        self._trees.append(tree)
         self._mounts.append(tree)
         self._add(encode.mount(index, path, is_file, optional))
 
@@ -179,6 +221,7 @@ class Builder:
         found = find(op.src, self._names if op.optional else None)
         if found is None:
             if op.optional:
+                self.absent.append(op.src)
                 return
             raise LaunchFailed(
                 f"no such file or directory on the host: {op.src}",
@@ -234,7 +277,8 @@ class Builder:
                 # the more that was asked for: a set bit of attrs is a refusal
                 bound.attrs &= old.attrs
             self.at[bound.dst] = bound
-        self.bounds = [b for b in self.at.values() if not self._adds_nothing(b)]
+        kept = [b for b in self.bounds if self.at[b.dst] is b]
+        self.bounds = [b for b in kept if not self._adds_nothing(b)]
 
     def _above(self, dst: str) -> Bound | None:
         """The bind that ``dst`` lies below, the nearest one."""
@@ -391,6 +435,13 @@ def make_point(home_fd: int, rest: str, is_dir: bool) -> None:
                     raise
     finally:
         os.close(at)
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """It and all directories above it, but not /."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def kernel_below(

@@ -129,6 +129,15 @@ _ENCODERS: dict[str, tuple[int, Callable[..., bytes]]] = {
 }
 
 
+def place(record: Record) -> str:
+    """Where in the pod a record makes something; "" for those that do not."""
+    kind = record[0]
+    if kind in ("LINK", "MOUNT"):
+        path: str = record[2]
+        return path
+    return record[1] if kind in ("TMPFS", "DIR", "FILE", "PROC", "DEVPTS", "MASK") else ""
+
+
 def plan(records: Sequence[Record]) -> bytes:
     """The plan that init carries out, of records made by the functions above."""
     parts = [b"PODP", HEADER.pack(1, len(records))]

@@ -10,15 +10,47 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import LaunchFailed, PodshError
 from podsh.jail import build, encode, orders
+from podsh.jail.generation import Generation
 from podsh.jail.grant import Shown
 from podsh.jail.live import Live
 from podsh.jail.resolve import below
+from podsh.jail.usual import Usual
 from podsh.kernel import seccomp
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
-from podsh.operations import STANDARD, Filter, JailPlan, Program
+from podsh.operations import STANDARD, Filter, JailPlan, Program, ops_from_wire
 
 if TYPE_CHECKING:
-    from podsh.jail.generation import Generation
+    from podsh.operations import Row
+
+
+class Begun:
+    """What a standby has of a jail before it is asked for one. Owns init until a Jail does."""
+
+    __slots__ = ("generation", "habit", "init", "template_fd", "usual")
+
+    def __init__(self, template_fd: int, habit: tuple[int, list[Row]]) -> None:
+        """Have namespaces made, and what most pods begin with attached; waits until it is.
+
+        habit: the portal's number for those operations, and they. Raises LaunchFailed.
+        """
+        self.template_fd = template_fd
+        self.init = orders.Init.spawn(paths.init_binary(), template_fd)
+        try:
+            self.generation = Generation()
+            self.habit, rows = habit
+            try:
+                self.usual = Usual(ops_from_wire(rows), self.generation)
+            except LaunchFailed:
+                # some of it is not there: who asks for that is told
+                self.habit = -1
+                self.usual = Usual(STANDARD, self.generation)
+            plan = encode.plan(self.usual.records)
+            self.init.prepare(template_fd, plan, True, self.usual.mounts)
+            self.init.settle()
+            self.usual.attached()
+        except BaseException:
+            self.init.close()
+            raise
 
 
 class Jail:
@@ -43,42 +75,48 @@ class Jail:
 
     def __init__(
         self,
-        init: orders.Init,
+        begun: Begun,
         message: dict[str, Any],
-        template_fd: int,
-        generation: Generation,
     ) -> None:
         """Build what ``message`` describes; raises LaunchFailed with step, path and reason."""
-        self.init = init
-        self.generation = generation
-        self.plan = JailPlan.from_wire(message["plan"])
+        self.init = init = begun.init
+        self.generation = begun.generation
+        self.plan = plan = JailPlan.from_wire(message["plan"])
         self.name = self.plan.name
         self.state_dir: str = message["state_dir"]
         self.remove: bool = message["rm"]
         self.policy: dict[str, Any] = message["policy"]
-        ops = self.plan.ops
-        own_net = self.plan.net != "host"
-        if ops[: len(STANDARD)] == STANDARD and own_net:
-            ops = ops[len(STANDARD) :]
-        else:
+        usual = begun.usual
+        rest = message["rests"].get(begun.habit)
+        try:
+            if rest is None or plan.net == "host" or not usual.holds():
+                raise build.Conflict
+            shown = usual.builder.more(ops_from_wire(rest), init.prepared)
+            self._build(usual.builder, shown, begun.template_fd)
+        except build.Conflict:
             init.restart()
-        with build.Builder(ops, generation) as builder:
-            # init attaches the binds while the paths to hide are looked for
-            records, mounts = builder.shown(init.prepared)
-            init.prepare(template_fd, encode.plan(records), own_net, mounts)
-            records, mounts = builder.hidden(init.prepared)
-            self.init_pid = init.launch(template_fd, encode.plan(records), own_net, mounts)
-            self.shown = [
-                Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
-            ]
-            self.masked = next(iter(builder.masks), None)
-            links = builder.links
+            with build.Builder(plan.ops, self.generation) as builder:
+                self._build(builder, builder.shown(0), begun.template_fd)
+        finally:
+            usual.close()
+        self.spec = spec_of(plan.filter)
+        self.filter = filter_of(plan.filter)
+
+    def _build(self, builder: build.Builder, shown: build.Lot, template_fd: int) -> None:
+        init, own_net = self.init, self.plan.net != "host"
+        records, mounts = shown
+        # init attaches the binds while the paths to hide are looked for
+        init.prepare(template_fd, encode.plan(records), own_net, mounts)
+        records, mounts = builder.hidden(init.prepared)
+        self.init_pid = init.launch(template_fd, encode.plan(records), own_net, mounts)
+        self.shown = [
+            Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
+        ]
+        self.masked = next(iter(builder.masks), None)
         # below these nothing changes for the pod but by a grant, and links of the skeleton
         fixed = [entry for entry in self.shown if entry.attrs & MOUNT_ATTR_RDONLY]
         self.steady = tuple(entry.dst + "/" * entry.is_dir for entry in fixed if not entry.own)
-        self.steady += tuple(f"{link}/" for link in links)
-        self.spec = spec_of(self.plan.filter)
-        self.filter = filter_of(self.plan.filter)
+        self.steady += tuple(f"{link}/" for link in builder.links)
 
     def look(self) -> Live:
         """The pod as its programs see it; the caller's to close."""
@@ -162,21 +200,13 @@ def encoded(
     )
 
 
-def prepare(init: orders.Init, template_fd: int, generation: Generation) -> None:
-    """Have a standby's init make what most pods begin with."""
-    with build.Builder(STANDARD, generation) as builder:
-        records, mounts = builder.shown(0)
-        init.prepare(template_fd, encode.plan(records), True, mounts)
-
-
-def read_message(fd: int) -> dict[str, Any]:
+def read_message(fd: int) -> Any:
     """The launch message, in a memfd since plans may be larger than a datagram.
 
     In marshal's format: it comes from the portal that started our zygote, the same podsh, and
     is read ten times faster than JSON.
     """
-    message: dict[str, Any] = marshal.loads(os.pread(fd, os.fstat(fd).st_size, 0))
-    return message
+    return marshal.loads(os.pread(fd, os.fstat(fd).st_size, 0))
 
 
 def describe(exc: BaseException) -> dict[str, str]:

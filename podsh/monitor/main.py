@@ -10,12 +10,10 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import build, encode, orders, whole
-from podsh.jail.generation import Generation
 from podsh.kernel import fds, process
-from podsh.monitor.launch import Jail, describe, encoded, filter_of, prepare, read_message
+from podsh.monitor.launch import Begun, Jail, describe, encoded, filter_of, read_message
 from podsh.monitor.loop import Loop
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
@@ -35,6 +33,7 @@ from podsh.wire.framing import Decoder, encode_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podsh.operations import Row
     from podsh.wire.channel import Channel
 
 # a foreground client that never comes for its pod
@@ -42,30 +41,32 @@ START_S = 10.0
 SETTLE_S = 0.01
 
 
-def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]) -> None:
+def standby(
+    requests: socket.socket,
+    template_fd: int,
+    habit: tuple[int, list[Row]],
+    taken: Callable[[], None],
+) -> None:
     """Wait for a launch message, then be that pod's monitor until it ends. Returns at the end.
 
     ``requests``: the socket that all standby monitors read from; a message comes with the
-    memfd of its fields and one end of the connection to the portal. ``taken()`` tells the zygote.
+    memfd of its fields and one end of the connection to the portal. ``habit``: the number of
+    what most pods begin with, and its operations. ``taken()`` tells the zygote.
     """
     # whatever can be done before anybody waits: the namespaces are made; and no collection of
     # garbage gets between a launch and its answer
     gc.disable()
-    init: orders.Init | None = None
-    generation: Generation | None = None
+    begun: Begun | None = None
     trouble: Exception | None = None
     try:
-        init = orders.Init.spawn(paths.init_binary(), template_fd)
-        generation = Generation()
-        prepare(init, template_fd, generation)
+        begun = Begun(template_fd, habit)
         warm_up()
-        init.settle()
     except Exception as exc:
         trouble = exc  # told to whoever wants a pod; ending now would only fork the next one
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
     if not data:
-        if init is not None:
-            init.close()
+        if begun is not None:
+            begun.init.close()
         return
     requests.close()
     portal = socket.socket(fileno=received[1])
@@ -73,10 +74,10 @@ def standby(requests: socket.socket, template_fd: int, taken: Callable[[], None]
     os.close(received[0])
     process.set_name(f"podsh: {message['plan']['name']}")
     try:
-        if trouble is not None or init is None or generation is None:
+        if trouble is not None or begun is None:
             taken()
             raise trouble or LaunchFailed("no init")
-        _live(init, message, template_fd, generation, portal, taken)
+        _live(begun, message, portal, taken)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
@@ -94,7 +95,6 @@ def warm_up() -> None:
         name="warm-up",
         profile="",
         ops=(
-            *STANDARD,
             Hostname("warm-up"),
             Sysctl("kernel/pid_max", "400"),
             Tmpfs("/tmp", 0o1777, 1 << 20),
@@ -108,8 +108,9 @@ def warm_up() -> None:
         program=Program(("true",), (("A", "b"),), ("/",), rlimits=(("CORE", 1, 1),)),
     )
     plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
-    with build.Builder(plan.ops) as builder:
+    with build.Builder(STANDARD) as builder:
         encode.plan(builder.shown(0)[0])
+        encode.plan(builder.more(plan.ops, 0)[0])
         encode.plan(builder.hidden(0)[0])
     code = encoded(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
     os.close(orders.memfd(code))
@@ -127,18 +128,16 @@ def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) 
 
 
 def _live(
-    init: orders.Init,
+    begun: Begun,
     message: dict[str, Any],
-    template_fd: int,
-    generation: Generation,
     portal: socket.socket,
     taken: Callable[[], None],
 ) -> None:
     try:
-        jail = Jail(init, message, template_fd, generation)
+        jail = Jail(begun, message)
     except Exception as exc:
         taken()
-        init.close()
+        begun.init.close()
         _write_meta(message)
         _report(portal, message, exc)
         return

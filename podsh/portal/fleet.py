@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import select
 import socket
-import subprocess
 import sys
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, UsageError, from_wire
 from podsh.kernel.fds import Address
-from podsh.portal import launch, records
+from podsh.portal import records
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
+from podsh.portal.standbys import Standbys
 from podsh.wire import messages
 from podsh.wire.channel import Channel
 from podsh.wire.framing import JSON
@@ -25,42 +23,14 @@ from podsh.wire.framing import JSON
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-TEMPLATE_FD = 250
-SOCKET_FD = 251
 ADOPT_S = 5.0
 ASK_S = 10.0
-OLD_ZYGOTE_S = 2.0
 # ended pods without a name of the person's own are kept up to so many
 KEEP_UNNAMED = 100
 # requests, decided ones too, of which it is known whose they are
 KEEP_ASKED = 4096
 # state directories that are being removed; no pod is called so
 _DOOMED = ".removed-"
-
-
-class HostMounts:
-    """Whether the host's mounts changed since the zygote copied them.
-
-    Where ``/`` is shared the changes reach its namespace by themselves; where it is private (in
-    containers, mostly) they do not, and a new zygote has to be started.
-    """
-
-    def __init__(self) -> None:
-        # polled for POLLPRI: man 5 proc_pid_mounts
-        self._file = open("/proc/self/mountinfo", "rb", buffering=0)
-        self._poll = select.poll()
-        self._poll.register(self._file, select.POLLPRI)
-        self._poll.poll(0)
-
-    def moved(self) -> bool:
-        if not self._poll.poll(0):
-            return False
-        with open("/proc/self/mountinfo", "rb") as file:
-            for line in file:
-                fields = line.split(b" - ")[0].split(b" ")
-                if fields[4] == b"/":
-                    return not any(tag.startswith(b"shared:") for tag in fields[6:])
-        return True
 
 
 class Fleet:
@@ -77,115 +47,17 @@ class Fleet:
         self._here = False
         self._changed: dict[str, list[asyncio.Future[None]]] = {}
         self._loop = asyncio.get_running_loop()
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._requests: socket.socket | None = None
-        self._old: list[subprocess.Popen[bytes]] = []  # told to end, not yet buried
-        self._errors = -1  # where the zygote of now writes what went wrong
-        self._host = HostMounts()
-        self._words: deque[str] = deque(maxlen=8)  # the zygote's last lines
+        self.standbys = Standbys(self._zygote_gone)
         self._removals: set[asyncio.Task[None]] = set()
         # how pods ended that are removed: who waits may come late
         self.gone: dict[str, Pod] = {}
-
-    # -- the zygote
-
-    def start_zygote(self) -> None:
-        """Start it if it is not there; its failure is reported by the launch that needs it."""
-        alive = self._zygote is not None and self._zygote.poll() is None
-        if alive and not self._host.moved():
-            return
-        self.stop_zygote()
-        binary = paths.init_binary()
-        if not os.access(binary, os.X_OK):
-            raise LaunchFailed(
-                "is not there or not executable", place=binary, hint="build it: make setup"
-            )
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        errors_in, errors_out = os.pipe()
-        os.set_blocking(errors_in, False)
-        os.dup2(theirs.fileno(), SOCKET_FD, inheritable=True)
-        try:
-            self._zygote = subprocess.Popen(
-                [
-                    binary,
-                    "enter",
-                    str(TEMPLATE_FD),
-                    "--",
-                    sys.executable,
-                    "-I",
-                    "-m",
-                    "podsh.portal.zygote",
-                    str(SOCKET_FD),
-                    str(TEMPLATE_FD),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors_out,
-                pass_fds=(SOCKET_FD,),
-            )
-        finally:
-            os.close(SOCKET_FD)
-            os.close(errors_out)
-            theirs.close()
-        ours.setblocking(False)
-        self._watch(self._zygote)
-        self._requests = ours
-        self._words.clear()
-        self._errors = errors_in
-        self._loop.add_reader(errors_in, self._zygote_says, errors_in)
-
-    def _watch(self, zygote: subprocess.Popen[bytes]) -> None:
-        """Notice its end at once: its pipe is held open by the monitors that it forked."""
-        pidfd = os.pidfd_open(zygote.pid)
-
-        def ended() -> None:
-            self._loop.remove_reader(pidfd)
-            os.close(pidfd)
-            if zygote is self._zygote:
-                self._loop.call_later(0.05, self._zygote_gone)  # its last words may be on the way
-
-        self._loop.add_reader(pidfd, ended)
-
-    def _zygote_says(self, fd: int) -> None:
-        try:
-            data = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            return
-        if not data:
-            self._loop.remove_reader(fd)
-            os.close(fd)
-            if fd == self._errors:
-                self._zygote_gone()
-            return
-        os.write(2, data)  # the portal's log
-        self._words.extend(data.decode("utf-8", "replace").splitlines())
-
-    def _zygote_gone(self) -> None:
-        """It ended although nobody asked: launches that wait for it fail with its last words."""
-        words = self._words[-1] if self._words else "the zygote ended"
-        error = KernelLacks(words, hint="see what is missing: podsh doctor")
-        for name, pod in list(self.pods.items()):
-            if pod.state == BUILDING:
-                self._apply(name, {"ev": "failed", "code": 125, "error": error.to_wire()})
-
-    def stop_zygote(self) -> None:
-        """Close its socket: it ends by itself, and so do its standby monitors."""
-        self._errors = -1
-        if self._requests is not None:
-            self._requests.close()
-            self._requests = None
-        if self._zygote is not None:
-            zygote, self._zygote = self._zygote, None
-            self._loop.call_later(OLD_ZYGOTE_S, _bury, zygote)
-            self._old.append(zygote)
 
     # -- launching
 
     async def launch(self, pod: Pod, message: dict[str, Any]) -> None:
         """Have a monitor build the pod; returns once it is ready, or running where it starts
         by itself. Raises what the launch failed with."""
-        self.start_zygote()
-        assert self._requests is not None
+        self.standbys.start()
         try:
             os.mkdir(pod.state_dir, 0o700)
         except OSError:
@@ -193,22 +65,13 @@ class Fleet:
             records.forget(pod.state_dir)
         paths.own_dir(os.path.dirname(pod.socket))
         ours, theirs = socket.socketpair()
-        fd = launch.memfd(message)
         self.pods[pod.name] = pod
         pod.started = time.time()
         self._connect(pod.name, ours)
         self.order(pod.name, "present", here=self._here)
         try:
-            while True:
-                try:
-                    socket.send_fds(self._requests, [b"launch"], [fd, theirs.fileno()])
-                    break
-                except BlockingIOError:  # many launches are waiting for a standby
-                    await asyncio.sleep(0.005)
-        except OSError as exc:
-            raise LaunchFailed(f"the zygote is gone: {exc.strerror}") from None
+            await self.standbys.send(message, theirs)
         finally:
-            os.close(fd)
             theirs.close()
         wanted = {BUILDING, READY} if message["detach"] else {BUILDING}
         while pod.state in wanted:
@@ -217,6 +80,11 @@ class Fleet:
             raise from_wire(pod.error)
         if pod.state == LOST:
             raise LaunchFailed("its monitor ended", place=pod.name, hint="see the portal's log")
+
+    def _zygote_gone(self, error: KernelLacks) -> None:
+        for name, pod in list(self.pods.items()):
+            if pod.state == BUILDING:
+                self._apply(name, {"ev": "failed", "code": 125, "error": error.to_wire()})
 
     def _connect(self, name: str, sock: socket.socket) -> None:
         channel = Channel(self._loop, sock, self._frame, self._closed)
@@ -386,10 +254,6 @@ class Fleet:
         """What the monitor of the pod of that name, or of an earlier one, wrote down."""
         return records.read(pod.state_dir, "meta.json") or {}
 
-    @property
-    def zygote_pid(self) -> int | None:
-        return self._zygote.pid if self._zygote is not None else None
-
     def order(self, name: str, op: str, **fields: Any) -> None:
         """Send a word to a pod's monitor; a pod that has just ended is no error."""
         channel = self._channels.get(name)
@@ -454,10 +318,6 @@ class Fleet:
             await asyncio.to_thread(records.remove_tree, doomed)
         self._on_event({"ev": "removed", "ts": time.time(), "pod": name})
 
-    async def bury(self) -> None:
-        """Wait for zygotes that were told to end."""
-        await asyncio.gather(*(asyncio.to_thread(_bury, old, OLD_ZYGOTE_S) for old in self._old))
-
     async def settle(self) -> None:
         """Wait for removals under way."""
         if self._removals:
@@ -468,12 +328,3 @@ class Fleet:
         for channel in list(self._channels.values()):
             channel.close()
         self._channels.clear()
-
-
-def _bury(zygote: subprocess.Popen[bytes], patience_s: float = 0.0) -> None:
-    """A zygote may wait for a standby that has just become a live pod's monitor: not for long."""
-    try:
-        zygote.wait(patience_s)
-    except subprocess.TimeoutExpired:
-        zygote.kill()
-        zygote.wait()

@@ -64,7 +64,7 @@ class Portal:
         for path in paths.own_paths()[:4]:
             paths.own_dir(path)  # hidden from pods, so they have to be there
         try:
-            self._fleet.start_zygote()
+            self._fleet.standbys.start()
         except PodshError as exc:
             os.write(2, f"{exc}\n".encode())  # the first launch says it again
         await self._fleet.adopt()
@@ -87,8 +87,8 @@ class Portal:
             if pod.ended and not pod.named:
                 self._fleet.remove_soon(pod.name)
         await self._fleet.settle()
-        self._fleet.stop_zygote()
-        await self._fleet.bury()
+        self._fleet.standbys.stop()
+        await self._fleet.standbys.bury()
         for client in list(self._clients):
             await _flush(client, 1.0)
             client.close()
@@ -394,7 +394,7 @@ class Portal:
             "version": messages.VERSION,
             "pods": len(pods),
             "lost": lost,
-            "zygote": self._fleet.zygote_pid,
+            "zygote": self._fleet.standbys.pid,
         }
 
 

@@ -7,6 +7,7 @@ launch messages from one shared socket themselves: a launch costs no hop through
 from __future__ import annotations
 
 import gc
+import marshal
 import os
 import select
 import signal
@@ -18,17 +19,25 @@ import traceback
 from podsh.kernel import process
 from podsh.monitor import main as monitor
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from podsh.operations import Row
+
 STANDBY = 2
 REFILL_MS = 30
 CRASH_S = 0.2
+HABIT_BYTES = 64 << 10
 
 
 def main() -> None:
-    """``python -I -m podsh.portal.zygote SOCKET_FD TEMPLATE_FD``; ends with its portal."""
+    """``python -I -m podsh.portal.zygote SOCKET_FD TEMPLATE_FD HABIT_FD``; ends with its
+    portal. HABIT_FD: a socket on which the portal says what standbys do beforehand."""
     requests = socket.socket(fileno=int(sys.argv[1]))
     template_fd = int(sys.argv[2])
     os.set_inheritable(requests.fileno(), False)
     os.set_inheritable(template_fd, False)
+    habits = socket.socket(fileno=int(sys.argv[3]))
+    os.set_inheritable(habits.fileno(), False)
     process.set_name("podsh: zygote")
     process.set_dumpable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -36,10 +45,10 @@ def main() -> None:
     monitor.warm_up()
     gc.collect()
     gc.freeze()
-    _serve(requests, template_fd)
+    _serve(requests, template_fd, habits)
 
 
-def _serve(requests: socket.socket, template_fd: int) -> None:
+def _serve(requests: socket.socket, template_fd: int, habits: socket.socket) -> None:
     taken_in, taken_out = os.pipe()
     children, wake = socket.socketpair()
     children.setblocking(False)
@@ -52,16 +61,31 @@ def _serve(requests: socket.socket, template_fd: int) -> None:
     # no POLLIN: messages are for the standbys; the hang-up of the portal is for us
     poll.register(requests, 0)
     standby: set[int] = set()
+
+    told = habits.recv(HABIT_BYTES)
+    if not told:
+        return  # the portal is gone already
+    habit = marshal.loads(told)
+    poll.register(habits, select.POLLIN)
+
+    def fork() -> None:
+        standby.add(_fork(requests, template_fd, habit, taken_in, taken_out))
+
     while True:
         # the next one is forked beside a launch only where none is left
         while not standby:
-            standby.add(_fork(requests, template_fd, taken_in, taken_out))
+            fork()
         events = poll.poll(REFILL_MS if len(standby) < STANDBY else None)
         if not events:
-            standby.add(_fork(requests, template_fd, taken_in, taken_out))
+            fork()
         for fd, _ in events:
             if fd == taken_in:
                 standby -= _pids(os.read(taken_in, 4096))
+            elif fd == habits.fileno():
+                if told := habits.recv(HABIT_BYTES):
+                    habit = marshal.loads(told)
+                else:
+                    poll.unregister(habits)  # the portal's end, which shows below
             elif fd == children.fileno():
                 children.recv(4096)
                 gone = _reaped()
@@ -91,7 +115,13 @@ def _reaped() -> set[int]:
         gone.add(pid)
 
 
-def _fork(requests: socket.socket, template_fd: int, taken_in: int, taken_out: int) -> int:
+def _fork(
+    requests: socket.socket,
+    template_fd: int,
+    habit: tuple[int, list[Row]],
+    taken_in: int,
+    taken_out: int,
+) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -108,7 +138,7 @@ def _fork(requests: socket.socket, template_fd: int, taken_in: int, taken_out: i
             os.write(taken_out, os.getpid().to_bytes(4, "little"))
             os.close(taken_out)
 
-        monitor.standby(requests, template_fd, taken)
+        monitor.standby(requests, template_fd, habit, taken)
         code = 0
     except BaseException:
         traceback.print_exc()  # stderr is the portal's log

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from podsh import operations as p
 from podsh.portal import launch
+from podsh.portal.domains import Domains
 from podsh.profiles import find
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def plan(argv: list[str], environ: Mapping[str, str]) -> p.JailPlan:
     message = request(argv, environ)
     ctx = launch.context(message)
     library = find.Library(os.path.join(environ["XDG_CONFIG_HOME"], "podsh"))
-    profile = launch.load(library, message, ctx)
-    return launch.plan(message, profile, "bench", ctx)
+    start = launch.start(Domains(library), library, message, ctx)
+    return launch.plan(message, start.profile, "bench", ctx)
 
 
 def bwrap(made: p.JailPlan) -> list[str]:

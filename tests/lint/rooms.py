@@ -22,7 +22,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("native", ()),
     ("jail", ("operations", "kernel", "native")),
     ("monitor", ("jail", "policy", "kernel", "wire", "operations")),
-    ("portal.zygote", ("monitor", "profiles", "plan", "wire", "kernel")),
+    ("portal.zygote", ("monitor", "operations", "profiles", "plan", "wire", "kernel")),
     ("portal", ("profiles", "policy", "plan", "operations", "wire", "kernel")),
     ("console", ("wire", "commands", "portal.client")),
     (

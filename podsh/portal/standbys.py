@@ -1,0 +1,215 @@
+"""The zygote that forks the monitors, its standbys, and what these do beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+import marshal
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from podsh import paths
+from podsh.errors import KernelLacks, LaunchFailed
+from podsh.portal import launch
+from podsh.portal.habit import Habit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TEMPLATE_FD = 250
+SOCKET_FD = 251
+HABIT_FD = 252
+OLD_ZYGOTE_S = 2.0
+# of a habit; the socket takes no larger datagram
+HABIT_BYTES = 64 << 10
+
+
+class HostMounts:
+    """Whether the host's mounts changed since the zygote copied them.
+
+    Where ``/`` is shared the changes reach its namespace by themselves; where it is private (in
+    containers, mostly) they do not, and a new zygote has to be started.
+    """
+
+    def __init__(self) -> None:
+        # polled for POLLPRI: man 5 proc_pid_mounts
+        self._file = open("/proc/self/mountinfo", "rb", buffering=0)
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLPRI)
+        self._poll.poll(0)
+
+    def moved(self) -> bool:
+        if not self._poll.poll(0):
+            return False
+        with open("/proc/self/mountinfo", "rb") as file:
+            for line in file:
+                fields = line.split(b" - ")[0].split(b" ")
+                if fields[4] == b"/":
+                    return not any(tag.startswith(b"shared:") for tag in fields[6:])
+        return True
+
+
+class Standbys:
+    """The zygote of now; those that were told to end are buried in time.
+
+    ``on_gone(error)`` is told where it ended although nobody asked.
+    """
+
+    def __init__(self, on_gone: Callable[[KernelLacks], None]) -> None:
+        self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
+        self._old: list[subprocess.Popen[bytes]] = []  # told to end, not yet buried
+        self._errors = -1  # where the zygote of now writes what went wrong
+        self._host = HostMounts()
+        self._words: deque[str] = deque(maxlen=8)  # the zygote's last lines
+        self._habit = Habit()
+        self._habits: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start it if it is not there; its failure is reported by the launch that needs it."""
+        alive = self._zygote is not None and self._zygote.poll() is None
+        if alive and not self._host.moved():
+            return
+        self.stop()
+        binary = paths.init_binary()
+        if not os.access(binary, os.X_OK):
+            raise LaunchFailed(
+                "is not there or not executable", place=binary, hint="build it: make setup"
+            )
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        errors_in, errors_out = os.pipe()
+        os.set_blocking(errors_in, False)
+        os.dup2(theirs.fileno(), SOCKET_FD, inheritable=True)
+        self._habits, habits = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        os.dup2(habits.fileno(), HABIT_FD, inheritable=True)
+        try:
+            self._zygote = subprocess.Popen(
+                [
+                    binary,
+                    "enter",
+                    str(TEMPLATE_FD),
+                    "--",
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    "podsh.portal.zygote",
+                    str(SOCKET_FD),
+                    str(TEMPLATE_FD),
+                    str(HABIT_FD),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors_out,
+                pass_fds=(SOCKET_FD, HABIT_FD),
+            )
+        finally:
+            os.close(SOCKET_FD)
+            os.close(HABIT_FD)
+            os.close(errors_out)
+            habits.close()
+            theirs.close()
+        ours.setblocking(False)
+        self._habits.setblocking(False)
+        self._tell_habit()
+        self._watch(self._zygote)
+        self._requests = ours
+        self._words.clear()
+        self._errors = errors_in
+        self._loop.add_reader(errors_in, self._says, errors_in)
+
+    def _watch(self, zygote: subprocess.Popen[bytes]) -> None:
+        """Notice its end at once: its pipe is held open by the monitors that it forked."""
+        pidfd = os.pidfd_open(zygote.pid)
+
+        def ended() -> None:
+            self._loop.remove_reader(pidfd)
+            os.close(pidfd)
+            if zygote is self._zygote:
+                self._loop.call_later(0.05, self._gone)  # its last words may be on the way
+
+        self._loop.add_reader(pidfd, ended)
+
+    def _says(self, fd: int) -> None:
+        try:
+            data = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._loop.remove_reader(fd)
+            os.close(fd)
+            if fd == self._errors:
+                self._gone()
+            return
+        os.write(2, data)  # the portal's log
+        self._words.extend(data.decode("utf-8", "replace").splitlines())
+
+    def _gone(self) -> None:
+        """It ended although nobody asked: launches that wait for it fail with its last words."""
+        words = self._words[-1] if self._words else "the zygote ended"
+        self._on_gone(KernelLacks(words, hint="see what is missing: podsh doctor"))
+
+    def stop(self) -> None:
+        """Close its socket: it ends by itself, and so do its standby monitors."""
+        self._errors = -1
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._habits is not None:
+            self._habits.close()
+            self._habits = None
+        if self._zygote is not None:
+            zygote, self._zygote = self._zygote, None
+            self._loop.call_later(OLD_ZYGOTE_S, _bury, zygote)
+            self._old.append(zygote)
+
+    async def bury(self) -> None:
+        """Wait for zygotes that were told to end."""
+        await asyncio.gather(*(asyncio.to_thread(_bury, old, OLD_ZYGOTE_S) for old in self._old))
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's."""
+        return self._zygote.pid if self._zygote is not None else None
+
+    async def send(self, message: dict[str, Any], portal: socket.socket) -> None:
+        """A launch, for whichever standby takes it, with its end of the connection to us."""
+        rows = message["plan"]["ops"]
+        message["rests"] = self._habit.rests(rows)
+        if self._habit.learn(rows):
+            self._tell_habit()
+        assert self._requests is not None
+        fd = launch.memfd(message)
+        try:
+            while True:
+                try:
+                    socket.send_fds(self._requests, [b"launch"], [fd, portal.fileno()])
+                    return
+                except BlockingIOError:  # many launches are waiting for a standby
+                    await asyncio.sleep(0.005)
+        except OSError as exc:
+            raise LaunchFailed(f"the zygote is gone: {exc.strerror}") from None
+        finally:
+            os.close(fd)
+
+    def _tell_habit(self) -> None:
+        data = marshal.dumps((self._habit.number, self._habit.rows))
+        if self._habits is not None and len(data) <= HABIT_BYTES:
+            try:
+                self._habits.send(data)
+            except OSError:
+                pass  # it goes on with the one before
+
+
+def _bury(zygote: subprocess.Popen[bytes], patience_s: float = 0.0) -> None:
+    """A zygote may wait for a standby that has just become a live pod's monitor: not for long."""
+    try:
+        zygote.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        zygote.kill()
+        zygote.wait()
