@@ -6,7 +6,7 @@ into descriptors and orders for init, ``--dry-run`` prints them. Pure; ``plan.py
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 MIB = 1 << 20
@@ -312,6 +312,14 @@ class JailPlan:
         lines.append(f"run      {' '.join(self.program.argv)}")
         return lines
 
+    def of_pod(self, name: str, state: str) -> JailPlan:
+        """This plan for the pod of that name: what is its own lies below ``state``."""
+        ops = [
+            replace(op, src=state + op.src) if isinstance(op, Bind) and op.own else op
+            for op in self.ops
+        ]
+        return replace(self, name=name, ops=tuple(ops))
+
     def to_wire(self) -> dict[str, Any]:
         """Plain fields; operations as [tag, field, …], read back by ``from_wire``."""
         return {
@@ -325,13 +333,16 @@ class JailPlan:
         }
 
     @classmethod
-    def from_wire(cls, fields: dict[str, Any]) -> JailPlan:
-        """Rebuild what ``to_wire`` gave, through marshal. The sender is podsh itself."""
+    def from_wire(cls, fields: dict[str, Any], before: tuple[Op, ...] = ()) -> JailPlan:
+        """Rebuild what ``to_wire`` gave, through marshal. The sender is podsh itself.
+
+        before: operations that were left out of the fields.
+        """
         argv, env, cwd, cwd_must, procname, umask, rlimits = fields["program"]
         return cls(
             name=fields["name"],
             profile=fields["profile"],
-            ops=ops_from_wire(fields["ops"]),
+            ops=(*before, *ops_from_wire(fields["ops"])),
             net=fields["net"],
             filter=Filter(*fields["filter"]),
             program=Program(

@@ -57,10 +57,10 @@ def own_dir(path: str) -> None:
     Raises UsageError for a link, another's directory, or one that others may enter.
     """
     try:
-        os.makedirs(path, mode=0o700)
-    except FileExistsError:
-        pass
-    found = os.lstat(path)
+        found = os.lstat(path)
+    except FileNotFoundError:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise UsageError("is not a directory", place=path, hint="remove it")
     if found.st_uid != os.getuid():

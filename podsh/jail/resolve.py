@@ -34,6 +34,11 @@ def find(path: str, names: Names | None = None) -> Found | None:
     """
     if not (os.path.lexists(path) if names is None else names.may_have(path)):
         return None
+    return walk(path)
+
+
+def walk(path: str) -> Found | None:
+    """As ``find``, of a path that mostly is there."""
     links: list[tuple[str, str]] = []
     for _ in range(_MAX_LINKS):
         try:
@@ -75,6 +80,17 @@ def _walk(path: str, links: list[tuple[str, str]]) -> str:
     return "/" + "/".join(done)
 
 
+def absent(path: str) -> bool:
+    """Whether there is surely nothing of that name, not even a link."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def below(path: str, directory: str) -> bool:
     """Whether ``path`` lies strictly below ``directory`` (both without links, normalised)."""
     return path.startswith(directory.rstrip("/") + "/") and path != directory
@@ -93,8 +109,6 @@ class Names:
         return self._known[directory]
 
     def _read(self, directory: str) -> frozenset[str] | None:
-        if directory != "/" and not self.may_have(directory):
-            return frozenset()
         try:
             return frozenset(os.listdir(directory))
         except (FileNotFoundError, NotADirectoryError):
@@ -116,8 +130,9 @@ def expand(pattern: str, known: Names) -> list[str]:
     """
     if "*" not in pattern and "?" not in pattern:
         return [pattern]
-    found = ["/"]
-    for part in pattern.strip("/").split("/"):
+    plain, _, _ = _literal(pattern).rpartition("/")
+    found = [plain or "/"]
+    for part in pattern[len(plain) + 1 :].split("/"):
         if "*" not in part and "?" not in part:
             found = [os.path.join(path, part) for path in found]
             continue

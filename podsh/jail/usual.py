@@ -52,6 +52,7 @@ class Usual:
             self._links = dict(self.builder.links)
             for link in self._links:
                 self._note_parents(link)
+            self.builder.freeze()
             self._absent = tuple(self.builder.absent)
         except BaseException:
             self.close()

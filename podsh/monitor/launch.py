@@ -40,7 +40,7 @@ class Begun:
             self.habit, rows = habit
             try:
                 self.usual = Usual(ops_from_wire(rows), self.generation)
-            except LaunchFailed:
+            except (LaunchFailed, OSError):
                 # some of it is not there: who asks for that is told
                 self.habit = -1
                 self.usual = Usual(STANDARD, self.generation)
@@ -81,17 +81,21 @@ class Jail:
         """Build what ``message`` describes; raises LaunchFailed with step, path and reason."""
         self.init = init = begun.init
         self.generation = begun.generation
-        self.plan = plan = JailPlan.from_wire(message["plan"])
-        self.name = self.plan.name
+        usual = begun.usual
+        rest = message["rests"].get(begun.habit)
+        if rest is None:
+            plan = JailPlan.from_wire(message["plan"])
+        else:
+            plan = JailPlan.from_wire({**message["plan"], "ops": rest}, usual.ops)
+        self.plan = plan
+        self.name = plan.name
         self.state_dir: str = message["state_dir"]
         self.remove: bool = message["rm"]
         self.policy: dict[str, Any] = message["policy"]
-        usual = begun.usual
-        rest = message["rests"].get(begun.habit)
         try:
             if rest is None or plan.net == "host" or not usual.holds():
                 raise build.Conflict
-            shown = usual.builder.more(ops_from_wire(rest), init.prepared)
+            shown = usual.builder.more(plan.ops[len(usual.ops) :], init.prepared)
             self._build(usual.builder, shown, begun.template_fd)
         except build.Conflict:
             init.restart()

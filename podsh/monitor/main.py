@@ -17,6 +17,7 @@ from podsh.monitor.launch import Begun, Jail, describe, encoded, filter_of, read
 from podsh.monitor.loop import Loop
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
+from podsh.monitor.terminal import Terminal
 from podsh.operations import (
     STANDARD,
     Bind,
@@ -28,13 +29,13 @@ from podsh.operations import (
     Sysctl,
     Tmpfs,
 )
+from podsh.wire.channel import Channel
 from podsh.wire.framing import Decoder, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podsh.operations import Row
-    from podsh.wire.channel import Channel
 
 # a foreground client that never comes for its pod
 START_S = 10.0
@@ -114,7 +115,27 @@ def warm_up() -> None:
         encode.plan(builder.hidden(0)[0])
     code = encoded(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
     os.close(orders.memfd(code))
+    _rehearse_talk()
     Decoder().feed(encode_json({"ev": "ready", "pid": 1, "argv": ["true"], "ts": 0.5}))
+
+
+def _rehearse_talk() -> None:
+    """A channel and a terminal in a loop, for ``warm_up``."""
+    loop = Loop()
+    ours, theirs = socket.socketpair()
+    master, slave = os.openpty()
+    channel = Channel(loop, ours, lambda *_: None, lambda *_: None)
+    ended: list[Terminal] = []
+    terminal = Terminal(loop, master, None, ended.append)
+    theirs.sendall(encode_json({"op": "start"}))
+    os.write(slave, b"x")
+    os.close(slave)
+    channel.send({"ev": "ready"})
+    terminal.linger()
+    loop.run(lambda: bool(ended), START_S)
+    channel.close()
+    theirs.close()
+    loop.close()
 
 
 def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) -> None:
@@ -143,7 +164,7 @@ def _live(
         return
     loop = Loop()
     server: Server
-    settled = False
+    settled = announced = False
 
     def settle() -> None:
         """What can wait until nobody waits: most programs of a moment end before it."""
@@ -151,6 +172,7 @@ def _live(
         if settled:
             return
         settled = True
+        announce()
         taken()
         gc.enable()
         if not (message["rm"] and pod.done):
@@ -163,14 +185,22 @@ def _live(
             server.close()  # before the name may be another pod's
             if not message["rm"]:
                 settle()
+        announce()
         server.notify(event)
+
+    def announce() -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            server.notify({"ev": "ready", **server.snapshot(), "state": "ready"})
 
     pod = Pod(loop, jail, notify)
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
     server = Server(loop, pod, _listen(message["socket"]), message["socket"])
     server.adopt(portal)
-    server.notify({"ev": "ready", **server.snapshot()})
+    if not message["detach"]:
+        announce()  # else with what comes next: one wake-up of the portal less
     loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
     loop.call_later(SETTLE_S, settle)
     if not message["detach"]:

@@ -146,18 +146,29 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
     )
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     facts = Facts(
-        name=name,
+        name="",
         uid=os.getuid(),
         home=ctx.home,
         cwd=ctx.cwd,
         environ=ctx.environ,
-        state=state_dir(name),
+        state="",
         hide=paths.own_paths(),
         umask=int(message.get("umask", 0o022)) & 0o777,
         # descriptors in flight count per user: a pod must not be able to fill podsh's share
         nofile=max(soft // 2 - 1, 64),
     )
-    return calls.settled(make_plan(profile, request, facts), profile, message.get("blacklist"))
+    # the same for every pod but for its name; with the profile, so that no other has that id
+    key = (id(profile), request, facts)
+    if key not in _plans:
+        if len(_plans) >= _KEPT_PLANS:
+            _plans.pop(next(iter(_plans)))
+        _plans[key] = (profile, make_plan(profile, request, facts))
+    made = _plans[key][1].of_pod(name, state_dir(name))
+    return calls.settled(made, profile, message.get("blacklist"))
+
+
+_KEPT_PLANS = 16
+_plans: dict[tuple[int, Request, Facts], tuple[Profile, JailPlan]] = {}
 
 
 def state_dir(name: str) -> str:
