@@ -142,7 +142,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         ops.append(Sysctl("user/max_user_namespaces", "0"))
     # below 301 the kernel refuses (kernel/pid.c: RESERVED_PIDS)
     ops.append(Sysctl("kernel/pid_max", str(max(processes, 301)), needed=False))
-    ops += _common_dirs(profile, taken)
+    ops += _common_dirs(profile, taken | {home})
     ops += _home(home_mode, home, profile, facts, taken)
     binds.sort(key=lambda bind: (bind.dst or bind.src).split("/"))
     ops += binds
@@ -282,7 +282,12 @@ def _common_dirs(profile: Profile, taken: set[str]) -> list[Op]:
         ops.append(Tmpfs("/tmp", 0o1777, size, profile.fs.tmp_exec))
     ops += [Dir(path) for path in ("/run", "/var") if path not in taken]
     if not taken & {"/var", "/var/tmp"}:
-        ops.append(Link("/tmp", "/var/tmp"))
+        if any(path.startswith("/var/tmp/") for path in taken):
+            # a link has no room for what is shown below it
+            size = profile.limits.tmpfs or DEFAULT_TMPFS
+            ops.append(Tmpfs("/var/tmp", 0o1777, size, profile.fs.tmp_exec))
+        else:
+            ops.append(Link("/tmp", "/var/tmp"))
     return ops
 
 

@@ -63,7 +63,8 @@ class Channel:
 
     def _state(self) -> State:
         policy = self._jail.policy
-        index = Index([wire.from_wire(fields) for fields in policy["domains"]])
+        read: dict[int, Any] = {}
+        index = Index([wire.from_wire(fields, read) for fields in policy["domains"]])
         if policy["own"] is None:
             state = start_in(index, policy["hidden"])
         else:

@@ -11,33 +11,53 @@ from podsh.policy.patterns import Pattern
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    # most domains build on the same base: equal rows are one object, which marshal writes once
+    Rows = dict[Access | Pattern, list[Any]]
+    Read = dict[int, Any]
 
-def to_wire(domain: Domain) -> list[Any]:
-    """Read back by ``from_wire``."""
+
+def to_wire(domain: Domain, rows: Rows | None = None) -> list[Any]:
+    """Read back by ``from_wire``. rows: kept by who writes many, so that they share."""
+    rows = {} if rows is None else rows
     return [
         domain.name,
-        [[path, perms, *where] for path, perms, where in domain.accesses],
+        _shared(domain.accesses, rows),
         domain.transition,
         domain.unlisted,
-        _patterns(domain.ask),
-        _patterns(domain.deny),
+        _shared(domain.ask, rows),
+        _shared(domain.deny, rows),
         domain.file,
     ]
 
 
-def from_wire(fields: list[Any]) -> Domain:
-    """The domain that ``to_wire`` gave. The sender is podsh itself."""
+def _shared(items: Iterable[Access | Pattern], rows: Rows) -> list[Any]:
+    found = []
+    for item in items:
+        if item not in rows:
+            rows[item] = [*item[:-1], *item.where]
+        found.append(rows[item])
+    return found
+
+
+def from_wire(fields: list[Any], read: Read | None = None) -> Domain:
+    """The domain that ``to_wire`` gave. The sender is podsh itself. read: kept by who reads many
+    of one message."""
+    read = {} if read is None else read
     name, accesses, transition, unlisted, ask, deny, file = fields
+    for row in accesses:
+        if id(row) not in read:
+            path, perms, where, line = row
+            read[id(row)] = Access(path, perms, Where(where, line))
+    for row in (*ask, *deny):
+        if id(row) not in read:
+            text, where, line = row
+            read[id(row)] = Pattern(text, Where(where, line))
     return Domain(
         name,
-        tuple(Access(path, perms, Where(where, line)) for path, perms, where, line in accesses),
+        tuple([read[id(row)] for row in accesses]),
         transition,
         unlisted,
-        tuple(Pattern(text, Where(where, line)) for text, where, line in ask),
-        tuple(Pattern(text, Where(where, line)) for text, where, line in deny),
+        tuple([read[id(row)] for row in ask]),
+        tuple([read[id(row)] for row in deny]),
         file,
     )
-
-
-def _patterns(patterns: Iterable[Pattern]) -> list[list[Any]]:
-    return [[text, *where] for text, where in patterns]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from podsh.policy.wire import Rows
     from podsh.profiles import schema
 
 _KEPT = 4096
@@ -56,6 +57,7 @@ class Domains:
         self.paths = HostPaths()
         self._library = library
         self._known: dict[tuple[int, str], tuple[schema.Profile, schema.Profile, int, Known]] = {}
+        self._rows: Rows = {}
         self._own = paths.own_paths()
         self._hidden: tuple[int, list[str]] = (-1, [])
         self._covers: dict[tuple[int, int], tuple[Loaded, Known, list[Known]]] = {}
@@ -83,6 +85,7 @@ class Domains:
         known = self._domain(profile, base, name)
         if len(self._known) >= _KEPT:
             self._known.clear()
+            self._rows.clear()
         self._known[id(profile), name] = (profile, base, self.paths.generation, known)
         return known
 
@@ -132,7 +135,7 @@ class Domains:
             self._patterns((*access.deny, *base.access.deny)),
             profile.source,
         )
-        return Known(domain, to_wire(domain), tuple(links))
+        return Known(domain, to_wire(domain, self._rows), tuple(links))
 
     def _patterns(self, given: Iterable[schema.Pattern]) -> tuple[Pattern, ...]:
         """Each as it is written, and where a link is on its way, what it leads to as well."""

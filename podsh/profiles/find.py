@@ -107,17 +107,18 @@ class Library:
         that would be are not. One whose ``{cwd}`` would be the home or above it is left out."""
         found: dict[str, Profile] = {}
         broken: list[str] = []
+        looked: dict[str, Stamp | None] = {}  # most of them build on the same files
         listed = self._files_found(ctx)
         taken = {stem for stem, _, _ in listed}
         for stem, path, origin in listed:
             if origin == "jettison":
                 continue
             try:
-                layer = self.layer(path)
+                layer = self.layer(path, looked)
                 given = layer.settings.get("access.domain")
                 if not (given.value if given else self._is_domain(path)):
                     continue
-                profile = self._kept(path, ctx)
+                profile = self._kept(path, ctx, looked)
             except UsageError as exc:
                 if not self._needs_project(path, ctx):
                     broken.append(str(exc))
@@ -151,16 +152,22 @@ class Library:
             return self._project(path, ctx, top)
         return self._kept(path, ctx)
 
-    def _kept(self, path: str, ctx: Context) -> Profile:
-        """The profile of a file of the person's own, the same object while nothing changes."""
-        environ = dict(ctx.environ)
+    def _kept(
+        self, path: str, ctx: Context, looked: dict[str, Stamp | None] | None = None
+    ) -> Profile:
+        """The profile of a file of the person's own, the same object while nothing changes.
+
+        looked: stamps of a moment ago, for who loads many at once.
+        """
         versions = self._built.get(path, [])
         for known in versions:
-            if known.home == ctx.home and all(environ.get(k) == v for k, v in known.read.items()):
-                if known.cwd in (None, ctx.cwd) and self._holds(known, ctx):
-                    return known.profile
+            if known.home == ctx.home and known.cwd in (None, ctx.cwd):
+                environ = dict(ctx.environ) if known.read else {}
+                if all(environ.get(name) == value for name, value in known.read.items()):
+                    if self._holds(known, ctx, looked):
+                        return known.profile
         places = self._places(ctx)
-        expander = Expander(ctx, environ)
+        expander = Expander(ctx, dict(ctx.environ))
         chain = Chain(_Source(self, ctx))
         profile = self._build(path, chain, expander)
         if len(self._built) >= _KEPT and path not in self._built:
@@ -207,20 +214,22 @@ class Library:
         narrow.check(profile, layers, chain.foreign, base, top)
         return narrow.with_deny(narrow.confined(profile, chain.foreign, top), base)
 
-    def _holds(self, known: _Built, ctx: Context) -> bool:
+    def _holds(self, known: _Built, ctx: Context, looked: dict[str, Stamp | None] | None) -> bool:
         """Whether nothing that a built profile depends on has changed."""
-        if not all(_stamp(file) == old for file, old in known.stamps):
+        if not all(_stamp(file, looked) == old for file, old in known.stamps):
             return False
         if known.cwd is not None:
             try:
                 project(ctx)
             except Bad:
                 return False
-        return known.places == self._places(ctx)
+        return known.places == self._places(ctx, looked)
 
-    def _places(self, ctx: Context) -> tuple[Stamp | None, ...]:
+    def _places(
+        self, ctx: Context, looked: dict[str, Stamp | None] | None = None
+    ) -> tuple[Stamp | None, ...]:
         """Stamps of the directories: a new file there may be what a name now means."""
-        return tuple(_stamp(directory) for directory in self._trusted(ctx))
+        return tuple([_stamp(directory, looked) for directory in self._trusted(ctx)])
 
     # ------------------------------------------------------------ names to files
 
@@ -279,10 +288,10 @@ class Library:
 
     # ------------------------------------------------------------ files to layers
 
-    def layer(self, path: str) -> Layer:
+    def layer(self, path: str, looked: dict[str, Stamp | None] | None = None) -> Layer:
         """The layer of a file, parsed again if the file has changed."""
         known = self._layers.get(path)
-        if known is not None and _stamp(path) == known[0]:
+        if known is not None and _stamp(path, looked) == known[0]:
             return known[1]
         if not path.endswith(ENDINGS):
             raise UsageError(
@@ -348,8 +357,13 @@ def _stem(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
 
 
-def _stamp(path: str) -> Stamp | None:
+def _stamp(path: str, looked: dict[str, Stamp | None] | None = None) -> Stamp | None:
+    if looked is not None and path in looked:
+        return looked[path]
     try:
-        return stamp(path)
+        found = stamp(path)
     except OSError:
-        return None
+        found = None
+    if looked is not None:
+        looked[path] = found
+    return found

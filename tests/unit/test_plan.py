@@ -183,3 +183,15 @@ def test_the_lists_of_calls_reach_the_filter_as_they_are() -> None:
     assert "calls    2 allowed, others killed  [web]" in made.describe()
     everything = p.make_plan(profile(seccomp=Seccomp(allow=())), p.Request(trace=True), FACTS)
     assert (everything.filter.allow, everything.filter.trace) == (None, True)
+
+
+def test_var_tmp_is_tmp_unless_something_is_shown_below_it() -> None:
+    links = ops(p.make_plan(profile(), p.Request(), FACTS), o.Link)
+    assert o.Link("/tmp", "/var/tmp") in links
+    for request, facts in (
+        (p.Request(ro=("/var/tmp/x",)), FACTS),
+        (p.Request(), dataclasses.replace(FACTS, home="/var/tmp/home")),
+    ):
+        plan = p.make_plan(profile(), request, facts)
+        assert o.Link("/tmp", "/var/tmp") not in ops(plan, o.Link)
+        assert "/var/tmp" in [op.path for op in ops(plan, o.Tmpfs)]
