@@ -21,6 +21,7 @@ FACTS = p.Facts(
     environ=(("PATH", "/usr/bin"), ("SECRET", "x"), ("LC_TIME", "C"), ("TERM", "xterm")),
     state="/home/u/.local/state/podsh/pods/web",
     hide=("/run/podsh",),
+    requests=False,
 )
 
 
