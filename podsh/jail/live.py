@@ -46,7 +46,7 @@ class Live:
         self.skeleton = os.fstat(root).st_dev
         # devices of what hides paths: what lies there counts as absent
         self.masks: set[int] = set()
-        self._nested = of_its_own_root
+        self.nested = of_its_own_root
 
     @classmethod
     def of(cls, init_pid: int, nested: bool = False) -> Live:
@@ -102,7 +102,7 @@ class Live:
     def look(self, pid: int, path: str, follow: bool = True) -> Seen | None:
         """The object that an absolute ``path`` names for ``pid``. None: nothing to ask for (an
         error that no grant mends, a file of the kernel's)."""
-        if not self._nested:
+        if not self.nested:
             return self._look(self.root, path, follow)
         root = os.open(f"/proc/{pid}/root", _O_PATH)
         try:

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from podsh.jail import grant, orders
+from podsh.jail import grant, orders, whole
 from podsh.monitor.audit import Audit
 from podsh.monitor.calls import Calls
 from podsh.monitor.desk import Desk
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from podsh.monitor.launch import Jail
     from podsh.monitor.loop import Loop
 
+PUBLISH_S = 0.05
 # events that the pod's audit keeps
 _KEPT = frozenset(("request", "grant", "denial", "gone", "transition", "revoke", "note", "call"))
 
@@ -53,6 +54,7 @@ class Channel:
         self._calls: Calls | None = None
         if jail.spec.report or jail.spec.trace:
             self._calls = Calls(jail.plan.filter, jail.spec, self._call)
+        self._publishing = False
         self._audit = Audit(os.path.join(jail.state_dir, "audit.jsonl"))
 
     def here(self) -> bool:
@@ -121,10 +123,24 @@ class Channel:
     def _forget(self) -> None:
         if self._listeners is not None:
             self._listeners.forget()
+        # the next mount may get the number of one that is gone
+        self._jail.generation.publish(())
+        self.publish_later()
+
+    def publish_later(self) -> None:
+        """Tell programs, in a moment and once for many changes, which mounts need no questions."""
+        if not self._publishing:
+            self._publishing = True
+            self._loop.call_later(PUBLISH_S, self._publish)
+
+    def _publish(self) -> None:
+        self._publishing = False
+        whole.publish(self._jail.generation, self._jail.init_pid)
 
     def _told(self, event: dict[str, Any]) -> None:
         if event["ev"] in ("grant", "transition"):
             self._jail.generation.bump()
+            self.publish_later()
         if event["ev"] in _KEPT:
             self._audit.write(event)
         self._notify(event)

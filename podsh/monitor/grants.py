@@ -66,24 +66,23 @@ class Mounts:
         self._waiting: dict[int, Callable[[orders.Message], None]] = {}
         self._first = tuple(shown)
         self.layers: list[Layer] = []
+        self._now: dict[str, Shown] | None = None  # what they come to, unless one has gone
 
     # -- what is there
 
     def shown(self) -> dict[str, Shown]:
-        """All that the pod has, by place, the newest where several are at one."""
-        found = {entry.dst: entry for entry in self._first}
-        for layer in self.layers:
-            if layer.gone:
-                continue
-            dst = layer.shown.dst
-            kept = {entry.dst: entry for entry in layer.inner}
-            found = {
-                path: kept.get(path, entry)
-                for path, entry in found.items()
-                if not below(path, dst) or path in kept
-            }
-            found[dst] = layer.shown
-        return found
+        """All that the pod has, by place, the newest of each; not to be changed."""
+        if self._now is None:
+            self._now = {entry.dst: entry for entry in self._first}
+            for layer in self.layers:
+                if not layer.gone:
+                    self._now = _under(self._now, layer)
+        return self._now
+
+    def _laid(self, layer: Layer) -> None:
+        now = self.shown()
+        self.layers.append(layer)
+        self._now = _under(now, layer)
 
     # -- more
 
@@ -153,7 +152,7 @@ class Mounts:
             if message.kind != orders.ACK:
                 done(_refused(message))
                 return
-            self.layers.append(Layer(shown, made.inner))
+            self._laid(Layer(shown, made.inner))
             done(None)
 
         ident = self._id(answered)
@@ -170,7 +169,7 @@ class Mounts:
     def _change(self, made: grant.Grant, shown: Shown, done: Told) -> None:
         def answered(message: orders.Message) -> None:
             if message.kind == orders.ACK:
-                self.layers.append(Layer(shown, (), changed=True))
+                self._laid(Layer(shown, (), changed=True))
                 done(None)
                 return
             # the host has it read-only, or the kernel does not allow it: laid over it
@@ -180,7 +179,7 @@ class Mounts:
             if message.kind != orders.ACK:
                 done(_refused(message))
                 return
-            self.layers.append(Layer(shown, ()))
+            self._laid(Layer(shown, ()))
             done(None)
 
         self._init.send_setattr(self._id(answered), shown.dst, 0, MOUNT_ATTR_RDONLY)
@@ -204,6 +203,7 @@ class Mounts:
             given = ", ".join(layer.shown.dst for layer in self.layers if not layer.gone)
             raise UsageError(f"was not given to the pod (given: {given or 'nothing'})", place=path)
         layer = self.layers[at]
+        self._now = None
         dst = layer.shown.dst
         over = [later for later in self.layers[at + 1 :] if below(dst, later.shown.dst)]
         if over:
@@ -264,6 +264,20 @@ class Mounts:
         if waiting is not None:
             waiting(message)
         return waiting is not None
+
+
+def _under(found: dict[str, Shown], layer: Layer) -> dict[str, Shown]:
+    """What is seen of ``found`` once ``layer`` is laid over it, and that."""
+    dst = layer.shown.dst
+    kept = {entry.dst: entry for entry in layer.inner}
+    below_it = f"{dst.rstrip('/')}/"
+    seen = {
+        path: kept.get(path, entry)
+        for path, entry in found.items()
+        if not path.startswith(below_it) or path in kept
+    }
+    seen[dst] = layer.shown
+    return seen
 
 
 def _refused(message: orders.Message) -> PodshError:

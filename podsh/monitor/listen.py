@@ -12,6 +12,7 @@ import os
 import select
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from podsh.jail.wants import drop, wants
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 SWITCH_S = 1e-5
 # names that are known to be there: then only their text is read
 _KNOWN_MAX = 8192
+# how long a call that lacked nothing to be had is believed to lack nothing still
+_BELIEVED_S = 1.0
 _STACK_BYTES = 256 << 10
 _WRITES = {
     Act.OPEN: 3 | O_CREAT | O_TRUNC | O_TMPFILE_BIT,
@@ -71,6 +74,9 @@ class Held:
 _ERESTARTSYS = 512
 
 
+_LOOKS = frozenset((Act.OPEN, Act.MODE, Act.READ, Act.EXECUTE))
+
+
 def _quick() -> dict[int, tuple[int, int]]:
     """Calls that only look, by number: (argument of the path, mask of an argument's bits by which
     they write), the argument's index above the mask."""
@@ -108,6 +114,7 @@ class Listeners:
         self._others = others
         self._steady = tuple(os.fsencode(path) for path in steady)
         self._known: set[bytes] = set()
+        self._vain: dict[tuple[Any, ...], float] = {}
         self._arch = syscalls.native()
         self._names = {number: name for name, number in syscalls.NAMES.get(self._arch, {}).items()}
         self._quick = _quick()
@@ -128,6 +135,7 @@ class Listeners:
     def forget(self) -> None:
         """Something was taken away: nothing is known to be there any more."""
         self._known.clear()
+        self._vain.clear()
 
     def _serve(self, listener: int, ended: Callable[[], None]) -> None:
         try:
@@ -214,15 +222,37 @@ class Listeners:
                 notify.proceed(listener, note.id)
             return
         lacking: list[Want] = []
+        key: tuple[Any, ...] | None = None
         try:
+            key = self._key(name, note, reader)
+            if key is not None and self._vain.get(key, 0) > time.monotonic():
+                notify.proceed(listener, note.id)
+                return
             lacking = wants(self.live, reader, name, note, self._arch)
         except (OSError, ValueError):
             pass  # gone, or not readable for us: the kernel decides
         if lacking and notify.valid(listener, note.id):
             self._lacking(Held(listener, note.id, note.pid, lacking))
             return
+        if key is not None and not lacking:
+            if len(self._vain) >= _KNOWN_MAX:
+                self._vain.clear()
+            self._vain[key] = time.monotonic() + _BELIEVED_S
         drop(lacking)
         notify.proceed(listener, note.id)
+
+    def _key(self, name: str, note: Notification, reader: Reader) -> tuple[Any, ...] | None:
+        """What a call that looks or executes comes down to, the same for every process: the
+        loader's and libc's own of each program in turn. None for others."""
+        entry = CALLS[name]
+        spot = entry.names[0]
+        if len(entry.names) > 1 or spot.act not in _LOOKS or self.live.nested:
+            return None
+        path = reader.path(note.pid, note.args[spot.path])
+        if not path or path[:1] != b"/" or path.startswith(b"/proc/"):
+            return None
+        by = note.args[spot.by] if spot.by is not None else 0
+        return note.nr, path, by, note.args[entry.flags] if entry.flags is not None else 0
 
 
 def _hung_up(listener: int) -> bool:
