@@ -1,6 +1,8 @@
-"""``make bench``: launch, memory and terminal throughput of podsh against others, as both callers.
+"""``make bench``: launch, memory and terminal throughput of podsh against others, and what its
+requests cost programs; as both callers.
 
-    python -m tests.bench [launch] [memory] [throughput] [--rounds N] [--caller root|user]
+    python -m tests.bench [launch] [memory] [throughput] [overhead] [--rounds N]
+        [--caller root|user]
 
 Prints tables (medians; the spread is the noise of this machine) and writes bench.json.
 """
@@ -18,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench import memory, throughput
+from tests.bench import memory, overhead, throughput
 from tests.helpers import callers, install, processes
 from tests.helpers.runner import Podsh
 
-PARTS = ("launch", "memory", "throughput")
+PARTS = ("launch", "memory", "throughput", "overhead")
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -87,10 +89,14 @@ def terminal(podsh: Podsh, rounds: int) -> dict[str, Any]:
     }
 
 
+def requests(podsh: Podsh, rounds: int) -> dict[str, Any]:
+    return overhead.show(overhead.measure(podsh, rounds), podsh.caller.name, rounds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
-    parser.add_argument("--rounds", type=int, default=100, help="of launch; others take a 20th")
+    parser.add_argument("--rounds", type=int, default=100, help="of launch; others take less")
     parser.add_argument("--caller", choices=callers.names(), help="default: both")
     parser.add_argument("--output", type=Path, default=install.ROOT / "bench.json")
     options = parser.parse_args()
@@ -123,6 +129,8 @@ def main() -> None:
                     print("\nmemory: not measured, only root can read it of podsh's processes")
                 if "throughput" in parts:
                     found["throughput"] = terminal(podsh, few)
+                if "overhead" in parts:
+                    found["overhead"] = requests(podsh, max(21, options.rounds // 5))
             finally:
                 podsh.close()
     options.output.write_text(json.dumps(result, indent=1) + "\n")
