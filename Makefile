@@ -28,7 +28,7 @@ help:
 	@echo "make run ARGS='run -- bash'   any podsh command"
 	@echo 'make test           lint and all tests'
 	@echo 'make soak           the long-running tests'
-	@echo 'make bench          launch, memory and terminal throughput, against others'
+	@echo 'make bench          launch, memory, terminal throughput, what requests cost programs'
 	@echo 'make lint           ruff, mypy, import directions and weights'
 	@echo 'make format         lay the code out'
 	@echo 'make setup          only install: .venv, podsh (editable), development tools'
