@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+from podsh.console.events import shown_path
 from podsh.console.render import plain_lines, show, signal_name
 from podsh.errors import Disconnected, PodshError, UsageError
 from podsh.wire import messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from podsh.commands.context import Context
@@ -197,9 +198,23 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
         context.err(f"podsh: {show(name)} is now attached elsewhere")
     elif outcome.reason == engine.LOST:
         raise Disconnected("the pod's monitor is gone", place=show(name), hint="see: podsh ps")
-    elif outcome.reason == engine.EXIT and attachment.alternate:
+    if outcome.denied and not attachment.raw:
+        _denied(outcome.denied, context, name)
+    if outcome.reason == engine.EXIT and attachment.alternate:
         _last_words(attachment, outcome, context, name)
     return outcome.code
+
+
+def _denied(denied: Mapping[str, Any], context: Context, name: str) -> None:
+    """Where nobody could be asked, the person reads afterwards what was missing."""
+    count, home = int(denied["count"]), os.path.expanduser("~")
+    some = [f"{show(str(one['mode']))} {shown_path(one, home)}" for one in denied["some"]]
+    more = ["…"] if count > len(some) else []
+    accesses = "1 access was" if count == 1 else f"{count} accesses were"
+    context.err(
+        f"podsh: {accesses} denied: {', '.join(some + more)}; "
+        f"see: podsh events {show(name)}, or use --ask hold"
+    )
 
 
 def _last_words(attachment: Attachment, outcome: Outcome, context: Context, name: str) -> None:

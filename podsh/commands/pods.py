@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from podsh.console.events import event_line
 from podsh.console.render import age, show, show_argv, show_domain, signal_name, table
 from podsh.errors import TimedOut, UsageError
@@ -158,6 +160,7 @@ def events(args: Args, context: Context) -> int:
     """Print what happened so far; with -f, also what happens from now on."""
     pod = args.maybe("pod")
     fields: dict[str, Any] = {"since": "start"}
+    home = os.path.expanduser("~")
     if pod is not None:
         fields["pods"] = [pod]
     for event in context.portal().events(**fields):
@@ -166,7 +169,7 @@ def events(args: Args, context: Context) -> int:
                 break
         elif args.flag("json"):
             context.emit(event)
-        elif line := event_line(event, color=context.color):
+        elif line := event_line(event, home=home, color=context.color):
             context.out(line)
             context.flush()
     return 0

@@ -50,9 +50,10 @@ class Outcome:
     code: for EXIT the program's exit code (128+signal), for SIGNAL and HANGUP 128+signal.
     signal: the signal that ended the program, if one did. tail: the last that it wrote on
     its normal screen, where that was shown on the alternate one. typed: whether it got keys.
+    denied: what the pod was refused because nobody was there to be asked.
     """
 
-    __slots__ = ("code", "reason", "signal", "tail", "typed")
+    __slots__ = ("code", "denied", "reason", "signal", "tail", "typed")
 
     def __init__(self, reason: str, code: int = 0, signal: int | None = None) -> None:
         self.reason = reason
@@ -60,6 +61,7 @@ class Outcome:
         self.signal = signal
         self.tail = b""
         self.typed = False
+        self.denied: dict[str, Any] = {}
 
 
 class Attachment:
@@ -256,7 +258,9 @@ class Attachment:
         event = frame.get("ev")
         if event == "exit":
             code, number = int(frame.get("code", 125)), frame.get("signal")
-            self._end(Outcome(EXIT, code, number if isinstance(number, int) else None))
+            outcome = Outcome(EXIT, code, number if isinstance(number, int) else None)
+            outcome.denied = frame.get("denied") or {}
+            self._end(outcome)
         elif event == "taken":
             if self.terminal is not None:  # else it was never ours
                 self._end(Outcome(TAKEN))

@@ -290,11 +290,11 @@ class Review:
             items = ["Left shorter", "Right longer", "Enter done", "Esc back"]
         elif self._choosing:
             names = self._names()
-            items = ["save to:", *(f"{at} {show(name)}" for at, name in enumerate(names, 1))]
+            items = ["save to:", *(f"{at} {_target(name)}" for at, name in enumerate(names, 1))]
             items.append("Esc back")
         else:
             names, reason = self.targets.get(self.row["id"], ([], ""))
-            save = f"s save to {show(names[0], 30)}" if len(names) == 1 else "s save to …"
+            save = f"s save to {_target(names[0])}" if len(names) == 1 else "s save to …"
             if reason and not names:
                 save = "(s not saved)"
             items = ["o once", "p this pod", save, "n deny", "N deny in this pod"]
@@ -311,3 +311,8 @@ class Review:
             *(message if self.message else []),
             *(part for line in lines for part in wrapped(line, width)),
         ]
+
+
+def _target(name: str) -> str:
+    """A profile to save in; ``base`` is a part of all."""
+    return show(name, 30) + (" (every pod)" if name == "base" else "")

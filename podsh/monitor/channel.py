@@ -16,6 +16,7 @@ from podsh.monitor.listen import Listeners
 from podsh.policy import wire
 from podsh.policy.access import Access
 from podsh.policy.domain import Index
+from podsh.policy.events import path_to_wire
 from podsh.policy.state import State, start_as, start_in
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from podsh.monitor.loop import Loop
 
 PUBLISH_S = 0.05
+_SOME = 3
 # events that the pod's audit keeps
 _KEPT = frozenset(("request", "grant", "denial", "gone", "transition", "revoke", "note", "call"))
 
@@ -149,6 +151,14 @@ class Channel:
     def calls(self) -> int:
         """How many were held so far, for a moment or longer."""
         return self._listeners.count if self._listeners is not None else 0
+
+    def denied(self) -> dict[str, Any]:
+        """For the end of a program: what nobody could be asked about, the first few by name."""
+        found = self.desk.unasked
+        if not found:
+            return {}
+        some = [{"mode": mode, **path_to_wire(path)} for path, mode in list(found)[:_SOME]]
+        return {"denied": {"count": len(found), "some": some}}
 
     def close(self) -> None:
         self._audit.close()

@@ -22,6 +22,7 @@ from podsh.operations import Hide, hostname
 from podsh.policy import access, engine, events
 from podsh.policy.access import Access
 from podsh.policy.state import Request as Asked
+from podsh.policy.state import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from podsh.monitor.loop import Loop
     from podsh.policy.access import Mode
     from podsh.policy.engine import Decision
-    from podsh.policy.state import Rule, State
+    from podsh.policy.state import State
 
 # how many different things may be asked for at a time
 MAX_WAITING = 16
@@ -82,6 +83,8 @@ class Desk:
         self.requests: dict[int, Request] = {}  # the waiting ones, and the last decided
         # what a person refused: for the pod, or for one process (0: for all), by what and how
         self._refused: dict[tuple[caller.Process | None, str, str], None] = {}
+        # what was denied because nobody was there to be asked: path and mode
+        self.unasked: dict[tuple[str, str], None] = {}
         self._denials = 0
         self._quiet_until = 0.0
         self.forget: Callable[[], None] = lambda: None  # what was seen there may be gone
@@ -232,7 +235,9 @@ class Desk:
             self._emit_fields("merged", id=request.id, count=request.count)
             return
         if not self._here():
-            self._deny(call, want, None)
+            if len(self.unasked) < MAX_REFUSED:
+                self.unasked[want.path, want.mode] = None
+            self._deny(call, want, Rule("unattended"))
             call.proceed()
             return
         if len(self.waiting) >= MAX_WAITING:

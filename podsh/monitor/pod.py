@@ -259,6 +259,7 @@ class Pod:
                 write_json(os.path.join(self.jail.state_dir, "calls.json"), counts)
             self.notify({**message, "seconds": round(time.time() - self.started, 3)})
             self.done = True
+            message |= self.requests.denied()
         viewers = {program.terminal.holder, program.owner, *program.terminal.watchers}
         for viewer in viewers:
             if viewer is not None:

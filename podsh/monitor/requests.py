@@ -23,7 +23,8 @@ _MODES: tuple[Mode, ...] = ("read", "write", "connect")
 
 
 def requests(pod: Pod, _: dict[str, Any], answer: Answer) -> None:
-    answer({"requests": pod.requests.desk.rows(all_of_them=True)})
+    rows = pod.requests.desk.rows(all_of_them=True)
+    answer({"requests": rows, "held": pod.requests.here()})
 
 
 def allow(pod: Pod, message: dict[str, Any], answer: Answer) -> None:

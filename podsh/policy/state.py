@@ -25,8 +25,9 @@ class Request(NamedTuple):
 
 class Rule(NamedTuple):
     """What decided. ``key``: ``fs.bind``, ``access.deny``, ``access.ask``, ``access.transition``,
-    ``access.unlisted``, ``grant``, or ``hidden`` (podsh's own). ``text``: what the line says,
-    empty where a default decided. ``where``: the line, or the profile's file alone."""
+    ``access.unlisted``, ``grant``, ``hidden`` (podsh's own), or ``unattended`` (nobody was there
+    to be asked). ``text``: what the line says, empty where a default decided. ``where``: the line,
+    or the profile's file alone."""
 
     key: str
     domain: str = ""
