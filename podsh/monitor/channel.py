@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class Channel:
         self.desk.forget = self._forget
         self._listeners: Listeners | None = None
         self._calls: Calls | None = None
+        self._refused: deque[dict[str, Any]] = deque()  # calls, not yet told of
         if jail.spec.report or jail.spec.trace:
             self._calls = Calls(jail.plan.filter, jail.spec, self._call)
         self._publishing = False
@@ -114,10 +116,17 @@ class Channel:
 
     def _call(self, event: dict[str, Any]) -> None:
         """In a listener's thread: a call was refused, or ended its process."""
-        self._loop.call_soon_threadsafe(self._told, {"pod": self._jail.name, **event})
+        self._refused.append({"pod": self._jail.name, **event})
+        self._loop.call_soon_threadsafe(self._tell_refused)
 
-    def counted(self) -> dict[str, int] | None:
-        """How often each call was made in a pod that is traced, None in others."""
+    def _tell_refused(self) -> None:
+        while self._refused:
+            self._told(self._refused.popleft())
+
+    def ending(self) -> dict[str, int] | None:
+        """The main program has ended, which is told next: what came before it is told now. How
+        often each call was made in a pod that is traced, None in others."""
+        self._tell_refused()
         if self._calls is None or not self._calls.trace:
             return None
         return self._calls.total()

@@ -168,14 +168,14 @@ class Listeners:
                 raise
             ident, pid, _, nr, arch, _, *args = unpack(buffer)
             self.count += 1
+            goes_on = False
             if arch != audit or nr not in simple:
-                self._first(listener, Notification(ident, pid, nr, arch, tuple(args)), reader)
-                continue
-            if tally:
-                simple[nr] += 1
-                if nr in through:
-                    notify.proceed(listener, ident)
+                note = Notification(ident, pid, nr, arch, tuple(args))
+                if self._first(listener, note, reader):
                     continue
+            elif tally:
+                simple[nr] += 1
+                goes_on = nr in through
             found = quick(nr)
             if found is not None:
                 at, by = found
@@ -184,16 +184,17 @@ class Listeners:
                         path = read(pid, args[at])
                     except OSError:
                         path = None
-                    if path is not None and (
+                    goes_on = path is not None and (
                         path in known or (path[:1] == b"/" and shows(path) and self._note(path))
-                    ):
-                        pack_into(answer, 0, ident, 0, 0, go_on)
-                        try:
-                            ioctl(listener, send, answer)
-                        except OSError as exc:
-                            if exc.errno != errno.ENOENT:
-                                raise
-                        continue
+                    )
+            if goes_on:
+                pack_into(answer, 0, ident, 0, 0, go_on)
+                try:
+                    ioctl(listener, send, answer)
+                except OSError as exc:
+                    if exc.errno != errno.ENOENT:
+                        raise
+                continue
             self._slow(listener, Notification(ident, pid, nr, arch, tuple(args)), reader)
 
     def _note(self, path: bytes) -> bool:
@@ -204,16 +205,20 @@ class Listeners:
             self._known.add(path)
         return True
 
-    def _first(self, listener: int, note: Notification, reader: Reader) -> None:
-        """A call that the pod's lists may be about, or of a foreign ABI: then as its native one."""
+    def _first(self, listener: int, note: Notification, reader: Reader) -> bool:
+        """A call that the pod's lists may be about, or of a foreign ABI: then as its native one.
+        False: a native one that nothing is wrong with so far."""
         if self._calls is not None and self._calls.take(listener, note):
-            return
+            return True
+        if note.arch == self._audit and note.nr in self._names:
+            return False
         names = abis.names_of(note.arch, note.nr)
         if not names:
             notify.refuse(listener, note.id, errno.ENOSYS)
-            return
+            return True
         number = syscalls.number(names[0])
         self._slow(listener, note._replace(nr=number, arch=self._audit), reader)
+        return True
 
     def _slow(self, listener: int, note: Notification, reader: Reader) -> None:
         name = self._names.get(note.nr, "")
