@@ -201,6 +201,26 @@ def test_why_and_tree_of_a_live_pod(podsh: Podsh) -> None:
     assert podsh.run("why", "live", "/x").code == 2
 
 
+def test_a_profile_of_what_a_pod_became(podsh: Podsh) -> None:
+    path = client(
+        podsh, "Company", 'deny = ["~/clients/Company/secret"]\n', '[net]\nmode = "host"\n'
+    )
+    podsh.file(path / "secret", "x\n")
+    given = podsh.directory("home/given")
+    podsh.run("run", "-d", "-n", "live", "--", "sh", "-c", f"cat {path}/file; sleep 1000")
+    wait_for(lambda: row(podsh, "live")["domain"] == "Company")
+    podsh.run("mount", "live", str(given), "-w")
+    assert podsh.run("profile", "new", "made", "--from", "live").code == 0
+    script = f"cat {path}/file; cat {path}/secret; echo x > {given}/x; cat /proc/net/dev"
+    done = podsh.run("run", "--rm", "-p", "made", "--", "sh", "-c", script)
+    assert done.out.startswith("of Company\n")
+    assert "secret: " in done.err
+    assert (given / "x").read_text() == "x\n"
+    assert [line.split(":")[0].strip() for line in done.out.splitlines()[3:]] == ["lo"]
+    podsh.run("kill", "-s", "KILL", "live")
+    podsh.wait_state("live", "exited")
+
+
 def test_the_tree_of_all_domains(podsh: Podsh) -> None:
     done = podsh.run("tree")
     assert "Company∩OpenBar∩Paranoid\n├─ Company  by read ~/clients/Company\n" in done.out
