@@ -118,6 +118,21 @@ def test_what_a_domain_denies_stays_hidden_when_the_pod_becomes_it(podsh: Podsh)
     assert "hidden" not in found
 
 
+def test_what_only_a_domain_left_behind_denies_is_seen_by_the_call_that_leaves_it(
+    podsh: Podsh,
+) -> None:
+    shared = podsh.directory("home/shared")
+    podsh.file(shared / "secret", "hidden\n")
+    bind = '[[fs.bind]]\npath = "~/shared"\n'
+    client(podsh, "Company", 'deny = ["~/shared/secret"]\n', bind)
+    for name in CLIENTS[1:]:
+        client(podsh, name, more=bind)
+    found = outcome(podsh, "sh", "-c", f"cat {shared}/secret; hostname")
+    assert found == ["hidden", "OpenBar-n-Paranoid"]
+    script = f"cat {podsh.home}/clients/Company/file; cat {shared}/secret; hostname"
+    assert outcome(podsh, "sh", "-c", script)[:2] == ["of Company", "Company"]
+
+
 def test_a_domain_that_asks_is_not_entered_while_nobody_is_there(podsh: Podsh) -> None:
     path = client(podsh, "Company", 'transition = "ask"\n')
     found = outcome(podsh, "sh", "-c", f"cat {path}/file; hostname")
