@@ -195,8 +195,8 @@ def end(listener: int, note: Notification) -> None:
             if events.poll(END_MS):
                 return
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    except OSError:
+        notify.refuse(listener, note.id, errno.ENOSYS)  # gone; in any case the call is not made
     finally:
         if pidfd >= 0:
             os.close(pidfd)
