@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 import resource
+import socket
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
@@ -139,6 +140,13 @@ class Jail:
             build.make_point(home, dst[len(homes[-1].dst) + 1 :], is_dir)
         finally:
             os.close(home)
+
+    def listener(self) -> socket.socket:
+        """The socket in the pod that kage asks on: the caller's. Raises LaunchFailed."""
+        fd = self.init.take_listener()
+        if fd < 0:
+            raise LaunchFailed("its socket was not handed over", place="kage")
+        return socket.socket(fileno=fd)
 
     def run(
         self,

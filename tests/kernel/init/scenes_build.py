@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import stat
+import struct
 import tempfile
 import traceback
 from typing import TYPE_CHECKING
@@ -302,6 +304,51 @@ def live() -> None:
         eventually(lambda: open_fds(pod.pid) < 16, "descriptors are closed")
 
 
+def listener() -> None:
+    """SOCKET: the monitor gets one that listens where the pod has a name for it."""
+    with Pod() as pod:
+        pod.records += [encode.directory("/own", 0o755), encode.socket("/own/sock")]
+        pod.launch()
+        fd = pod.init.take_listener()
+        assert pod.init.take_listener() == -1
+        assert not os.get_inheritable(fd)
+        code = (
+            "import socket\n"
+            "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+            "s.connect('/own/sock')\n"
+            "s.send(b'hello')\n"
+            "print(s.recv(99).decode())\n"
+        )
+        with socket.socket(fileno=fd) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            program = pod.run("/usr/bin/python3", "-I", "-S", "-c", code)
+            peer, _ = server.accept()
+            with peer:
+                data, ancillary, _, _ = peer.recvmsg(99, 99)
+                peer.send(b"answer")
+            # by the message: also of one that was sent before it was accepted
+            (level, kind, content) = ancillary[0]
+            assert (level, kind) == (socket.SOL_SOCKET, 2)  # SCM_CREDENTIALS
+            assert struct.unpack("3i", content) == (program.pid, os.getuid(), os.getgid())
+            assert data == b"hello"
+            assert program.output() == "answer\n"
+            program.exited()
+            assert pod.said("stat", "-c", "%F %a %u", "/own/sock") == f"socket 600 {os.getuid()}\n"
+            assert "Read-only" in pod.said("rm", "-f", "/own/sock", status=1)
+            assert "Read-only" in pod.said("chmod", "777", "/own/sock", status=1)
+        assert "refused" in pod.python(code, status=1)
+        eventually(lambda: open_fds(pod.pid) < 16, "descriptors are closed")
+    with Pod() as pod:
+        pod.records.append(encode.socket("/sock"))
+        pod.launch()  # nobody takes it, nothing stays open
+    name = "x" * 108
+    assert fails(lambda p: p.records.append(encode.socket(f"/{name}")), "bind", f"/{name}")
+    assert fails(lambda p: p.records.append(encode.socket("/usr/sock")), "bind", "/usr/sock")
+    assert fails(lambda p: p.records.append(encode.socket("/tmp")), "bind", "/tmp")
+    twice = [encode.socket("/one"), encode.socket("/two")]
+    assert fails(lambda p: p.records.extend(twice), "bind", "/two")
+
+
 def placeholders() -> None:
     """What is there only to mount on, or on the way, is not readable, nor a program's start; what
     a plan names is, also if it was on the way before."""
@@ -419,6 +466,7 @@ SCENES = [
     malformed,
     many_mounts,
     live,
+    listener,
     placeholders,
     late_links,
     late_attributes,
