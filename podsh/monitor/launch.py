@@ -18,7 +18,7 @@ from podsh.jail.resolve import below
 from podsh.jail.usual import Usual
 from podsh.kernel import seccomp
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
-from podsh.operations import STANDARD, Filter, JailPlan, Program, ops_from_wire
+from podsh.operations import STANDARD, Filter, JailPlan, Program, Tmpfs, ops_from_wire
 
 if TYPE_CHECKING:
     from podsh.operations import Row
@@ -127,7 +127,10 @@ class Jail:
         """The pod as its programs see it; the caller's to close."""
         live = Live.of(self.init_pid, self.plan.filter.nesting)
         if self.masked is not None:
-            live.hides(self.masked)
+            live.masks |= live.device(self.masked)
+        for op in self.plan.ops:
+            if isinstance(op, Tmpfs):
+                live.own |= live.device(op.path)
         return live
 
     def place(self, dst: str, is_dir: bool) -> None:

@@ -46,7 +46,10 @@ int detach(const struct tree *tree, const char *path)
 	int error = errno;
 	if (fchdir(tree->root) < 0)
 		return fail("fchdir", "/");
-	return done < 0 ? fail_with(error, "umount2", path) : 0;
+	if (done < 0)
+		return fail_with(error, "umount2", path);
+	place_forget(tree, path);
+	return 0;
 }
 
 /* Makes a link in dir. */
@@ -67,7 +70,7 @@ static int link_at(int dir, const char *base, const char *target, const char *pa
 int make_link(const struct tree *tree, const char *path, const char *target)
 {
 	const char *base;
-	OWNED_FD dir = place_skeleton(tree, path, &base);
+	OWNED_FD dir = place_own(tree, path, &base);
 	return dir < 0 ? fail("symlink", path) : link_at(dir, base, target, path);
 }
 

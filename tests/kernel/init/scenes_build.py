@@ -294,7 +294,7 @@ def live() -> None:
             pod.init.send_detach(ident := pod.next_id(), path)
             pod.expect(orders.ACK, ident)
         assert pod.said("cat", "/data/file") == "two"
-        assert "denied" in pod.said("cat", "/new/file", status=1)
+        assert "No such file" in pod.said("cat", "/new/file", status=1)
         pod.init.send_detach(ident := pod.next_id(), "/new/place")
         failed = pod.expect_failure(ident)
         assert (failed.step, failed.path, failed.errno) == ("umount2", "/new/place", 22)
@@ -362,15 +362,15 @@ def placeholders() -> None:
         pod.records += [encode.directory("/named/x", 0o755), encode.directory("/named", 0o750)]
         pod.launch()
         modes = pod.said("stat", "-c", "%a", "/a", "/a/b", "/f", "/named", "/named/x", "/tmp/p")
-        assert modes.split() == ["111", "111", "111", "750", "755", "755"]
+        assert modes.split() == ["111", "111", "111", "750", "755", "111"]
         assert "denied" in pod.said("ls", "/a/b", status=2)
         assert pod.said("cat", "/a/b/c/file", "/f/file") == "texttext"
         assert "a\n" in pod.said("ls", "-1", "/")
         for path in ("/a/b/c", "/f/file"):
             pod.init.send_detach(ident := pod.next_id(), path)
             pod.expect(orders.ACK, ident)
-        assert pod.said("stat", "-c", "%a", "/a/b/c", "/f/file").split() == ["111", "0"]
-        assert "denied" in pod.said("cat", "/f/file", status=1)
+        assert "No such" in pod.said("stat", "-c", "%a", "/a/b/c", "/f/file", status=1)
+        assert "No such file" in pod.said("cat", "/f/file", status=1)
         assert pod.said("pwd", cwd=["/a/b", "/tmp/p/q", "/"]) == "/tmp/p/q\n"
         assert pod.said("pwd", cwd=["/a/b"]) == "/\n"
         assert pod.said("pwd", cwd=["/tmp/p/q/crossed"]) == "/tmp/p/q/crossed\n"
@@ -402,7 +402,6 @@ def late_links() -> None:
             ("/dev/null", "/data", errno.EEXIST),
             ("/way/l", "x", errno.ELOOP),
             ("/tmp/root/l", "x", errno.ELOOP),
-            ("/tmp/l", "x", errno.EXDEV),
             ("/data/l", "x", errno.EXDEV),
             ("/data/no/l", "x", errno.ENOENT),
             ("/usr/l", "x", errno.EXDEV),
