@@ -1,4 +1,4 @@
-"""Programs reach for what their pod lacks: what is asked, and what they get."""
+"""Programs reach for what their pod lacks, by all kinds of names and calls: what they get."""
 
 from __future__ import annotations
 
