@@ -121,9 +121,7 @@ class OutRelay:
         return (-1, self.sink) if self._data else (self.pipe, -1)
 
     def turn(self) -> None:
-        """Move what can be moved without waiting; nothing once it is done."""
-        if self.done:
-            return
+        """Move what can be moved without waiting; called when ``wants`` is ready."""
         if not self._data:
             try:
                 self._data = memoryview(os.read(self.pipe, _CHUNK))

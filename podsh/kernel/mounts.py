@@ -99,16 +99,19 @@ class Mount:
     """One line of /proc/PID/mountinfo (man 5 proc_pid_mountinfo), unescaped.
 
     ``root``: the part of the filesystem that is mounted; ``point``: where, as that process sees
-    it; ``options``: of the mount; ``tags``: propagation, such as ``shared:1``.
+    it; ``device``: of the filesystem; ``options``: of the mount; ``tags``: propagation, such
+    as ``shared:1``.
     """
 
-    __slots__ = ("fstype", "id", "options", "parent", "point", "root", "source", "tags")
+    __slots__ = ("device", "fstype", "id", "options", "parent", "point", "root", "source", "tags")
 
     def __init__(self, line: bytes) -> None:
         before, _, after = line.partition(b" - ")
         fields = before.split(b" ")
         self.id = int(fields[0])
         self.parent = int(fields[1])
+        major, _, minor = fields[2].partition(b":")
+        self.device = os.makedev(int(major), int(minor))
         self.root = _unescape(fields[3])
         self.point = _unescape(fields[4])
         self.options = frozenset(fields[5].decode("ascii", "replace").split(","))

@@ -212,8 +212,7 @@ class Library:
         expander = Expander(ctx, dict(ctx.environ))
         profile = merge.build(layers, expander, domain=False, foreign=chain.foreign)
         narrow.check(profile, layers, chain.foreign, base, top)
-        bounded = narrow.with_calls(narrow.confined(profile, chain.foreign, top), base)
-        return narrow.with_deny(bounded, base)
+        return narrow.with_deny(narrow.confined(profile, chain.foreign, top), base)
 
     def _holds(self, known: _Built, ctx: Context, looked: dict[str, Stamp | None] | None) -> bool:
         """Whether nothing that a built profile depends on has changed."""

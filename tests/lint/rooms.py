@@ -15,8 +15,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("errors", ()),
     ("paths", ("errors",)),
     ("policy", ("errors",)),
-    # what calls are called, and nothing of the kernel's own
-    ("profiles", ("policy", "errors", "kernel.callnames", "kernel.syscalls")),
+    ("profiles", ("policy", "errors")),
     ("operations", ()),
     ("plan", ("operations", "profiles.schema", "errors")),
     ("kernel", ()),

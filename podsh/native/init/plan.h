@@ -21,7 +21,6 @@ enum opcode {
 	OP_HOSTNAME,
 	OP_LOOPBACK,
 	OP_SYSCTL,
-	OP_SOCKET,
 };
 
 struct op {
