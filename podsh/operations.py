@@ -182,6 +182,18 @@ class Shim:
         return f"shim     {self.library}, {self.page} ro"
 
 
+@dataclass(frozen=True, slots=True)
+class Kage:
+    """The helper by which programs ask the monitor, and the socket that it asks on."""
+
+    tag: ClassVar[str] = "kage"
+    program: str
+    socket: str
+
+    def __str__(self) -> str:
+        return f"kage     {self.program} ro, {self.socket} to the monitor"
+
+
 Op = (
     Tmpfs
     | Dir
@@ -196,6 +208,7 @@ Op = (
     | Loopback
     | Sysctl
     | Shim
+    | Kage
 )
 _OPS: dict[str, type[Any]] = {
     op.tag: op
@@ -213,6 +226,7 @@ _OPS: dict[str, type[Any]] = {
         Loopback,
         Sysctl,
         Shim,
+        Kage,
     )
 }
 
@@ -373,6 +387,8 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # of a foreign ABI complains of whatever it does not find.
 OWN = "/.podsh"
 SHIM = Shim(f"{OWN}/shim.so", f"{OWN}/gen")
+OWN_BIN = f"{OWN}/bin"
+KAGE = Kage(f"{OWN_BIN}/kage", f"{OWN}/kage.sock")
 
 
 def system(tmpfs_size: int, ptys: int, shm_exec: bool, proc: bool) -> tuple[Op, ...]:
@@ -389,6 +405,8 @@ def system(tmpfs_size: int, ptys: int, shm_exec: bool, proc: bool) -> tuple[Op, 
         Tmpfs("/dev/shm", 0o1777, tmpfs_size, shm_exec),
         Dir(OWN),
         SHIM,
+        Dir(OWN_BIN),
+        KAGE,
     ]
     if proc:
         ops.append(Proc())

@@ -11,6 +11,8 @@ from podsh.errors import UsageError
 from podsh.operations import (
     DEFAULT_PTYS,
     DEFAULT_TMPFS,
+    OWN,
+    OWN_BIN,
     SHIM,
     Bind,
     Dir,
@@ -125,6 +127,9 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     limits = profile.limits
     binds = _binds(profile, request)
     taken = {bind.dst or bind.src for bind in binds}
+    for bind in binds:
+        if f"{posixpath.normpath(bind.dst or bind.src)}/".lstrip("/").startswith(f"{OWN[1:]}/"):
+            raise UsageError(f"{OWN} is podsh's own in every pod", place=bind.where)
 
     ops: list[Op] = [
         *system(
@@ -206,6 +211,8 @@ def environment(
         env["HOME"] = home
     env |= dict(profile.run.env)
     env |= dict(request.env)
+    if "PATH" in env:
+        env["PATH"] = _appended(env["PATH"], OWN_BIN)
     if facts.requests and _preloads(profile, request):
         # after the program's own; a list of ld.so's takes spaces and colons
         env["LD_PRELOAD"] = _appended(env.get("LD_PRELOAD", ""), SHIM.library)

@@ -174,24 +174,23 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
     """Run an attachment, and go on as its outcome asks; the exit code."""
     from podsh.console import attach as engine
 
+    notices = None
     if attachment.raw:  # a person sits there, who may be asked
         from podsh.console.notices import Notices
 
-        attachment.notices = Notices.open(
-            attachment.name, titles=capable(), saved=attachment.alternate
-        )
+        notices = Notices.open(attachment.name, titles=capable(), saved=attachment.alternate)
+    attachment.notices = notices
     try:
         outcome = attachment.run(context.typeahead())
+        attachment.notices = None
+        if outcome.reason == engine.ATTENTION:
+            if attachment.hold:
+                context.held = (name, attachment)
+            # until the console is there the person is still here: what waits goes on waiting
+            return 0 if context.mode == "console" else _console(context, name)
     finally:
-        if attachment.notices is not None:
-            attachment.notices.close()
-            attachment.notices = None
-    if outcome.reason == engine.ATTENTION:
-        if attachment.hold:
-            context.held = (name, attachment)
-        if context.mode == "console":
-            return 0
-        return _console(context, name)
+        if notices is not None:
+            notices.close()
     if context.held is not None and context.held[1] is attachment:
         context.held = None
     if outcome.reason == engine.TAKEN:

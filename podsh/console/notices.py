@@ -1,7 +1,7 @@
 """For who is attached: a bell for each request, and the title says how many wait.
 
-On a connection of its own to the portal. What is written goes between the program's characters and
-sequences, never into one.
+On a connection of its own to the portal, as a console: who sees that a request waits can answer it,
+so it is held. What is written goes between the program's characters and sequences, never into one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Notices:
         self._stale_at = 0.0  # since when there is something to tell; 0: there is not
         self._boundary = screen.Boundary()
         self.waiting: dict[int, str] = {}
-        client.call("events")
+        client.call("events", console=True)
         for row in client.call("requests")["requests"]:
             self.waiting[int(row["id"])] = str(row["pod"])
 

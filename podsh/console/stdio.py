@@ -121,7 +121,9 @@ class OutRelay:
         return (-1, self.sink) if self._data else (self.pipe, -1)
 
     def turn(self) -> None:
-        """Move what can be moved without waiting; called when ``wants`` is ready."""
+        """Move what can be moved without waiting; nothing once it is done."""
+        if self.done:
+            return
         if not self._data:
             try:
                 self._data = memoryview(os.read(self.pipe, _CHUNK))

@@ -184,6 +184,7 @@ class Builder:
             p.Loopback: lambda _: self._add(encode.loopback()),
             p.Sysctl: self._sysctl,
             p.Shim: self._shim,
+            p.Kage: self._kage,
         }
         for op in self.ops:
             if (carry_out := simple.get(type(op))) is not None:
@@ -353,16 +354,23 @@ class Builder:
             os.close(fd)
 
     def _shim(self, op: p.Shim) -> None:
-        # by itself: what it lies in is hidden from every pod
-        fd = os.open(paths.shim_library(), os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
-            self._mount(clone(fd, attrs, recursive=False), op.library, True, False)
-        finally:
-            os.close(fd)
+        self._part(paths.shim_library(), op.library)
         page = self._generation.mount() if self._generation is not None else None
         if page is not None:
             self._mount(page, op.page, True, False)
+
+    def _kage(self, op: p.Kage) -> None:
+        self._part(paths.init_binary(), op.program)
+        self._add(encode.socket(op.socket))
+
+    def _part(self, source: str, path: str) -> None:
+        """A file of podsh's, by itself: what it lies in is hidden from every pod."""
+        fd = os.open(source, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+            self._mount(clone(fd, attrs, recursive=False), path, True, False)
+        finally:
+            os.close(fd)
 
     # -- what no pod sees
 

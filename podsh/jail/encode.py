@@ -92,6 +92,11 @@ def mask(path: str, is_dir: bool) -> Record:
     return ("MASK", path, is_dir)
 
 
+def socket(path: str) -> Record:
+    """A listening socket (SEQPACKET) of the skeleton; the answer to the plan brings it along."""
+    return ("SOCKET", path)
+
+
 def hostname(name: str) -> Record:
     """The pod's host name; at most 64 bytes."""
     return ("HOSTNAME", name)
@@ -125,6 +130,7 @@ _ENCODERS: dict[str, tuple[int, Callable[..., bytes]]] = {
     "MASK": (9, lambda path, is_dir: string(path) + U64.pack(is_dir)),
     "HOSTNAME": (10, string),
     "LOOPBACK": (11, lambda: b""),
+    "SOCKET": (13, string),
     "SYSCTL": (12, lambda name, value, needed: string(name) + string(value) + U64.pack(needed)),
 }
 

@@ -43,7 +43,8 @@ class Live:
 
     def __init__(self, root: int, of_its_own_root: bool = False) -> None:
         self.root = root
-        self.skeleton = os.fstat(root).st_dev
+        # devices of the pod's own tmpfs, in which places to mount on are made
+        self.own = {os.fstat(root).st_dev}
         # devices of what hides paths: what lies there counts as absent
         self.masks: set[int] = set()
         self.nested = of_its_own_root
@@ -55,14 +56,15 @@ class Live:
     def close(self) -> None:
         os.close(self.root)
 
-    def hides(self, path: str) -> None:
-        """What is at ``path`` hides it, and is to be taken for nothing wherever it is met."""
+    def device(self, path: str) -> set[int]:
+        """The device of what is at ``path``; none where nothing is."""
         try:
             fd = mounts.openat2(self.root, path, _O_PATH, resolve=_IN_ROOT)
         except OSError:
-            return
-        self.masks.add(os.fstat(fd).st_dev)
+            return set()
+        found = {os.fstat(fd).st_dev}
         os.close(fd)
+        return found
 
     def shows(self, path: bytes) -> bool:
         """Whether an absolute path leads to something there: the quick look of most calls."""
@@ -139,8 +141,8 @@ class Live:
         return Seen(name, True, readonly, is_dir, "")
 
     def _hollow(self, status: os.stat_result) -> bool:
-        """A placeholder of the skeleton, or what hides a path."""
-        if status.st_dev == self.skeleton:
+        """A placeholder, or what hides a path."""
+        if status.st_dev in self.own:
             return not status.st_mode & _READABLE
         return status.st_dev in self.masks
 

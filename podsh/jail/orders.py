@@ -117,7 +117,7 @@ class Init:
     init dies with the thread that spawned it (PR_SET_PDEATHSIG), and when the socket is closed.
     """
 
-    __slots__ = ("_net", "_path", "_pid", "_socket", "launcher_pid", "prepared")
+    __slots__ = ("_net", "_path", "_pid", "_socket", "launcher_pid", "listener", "prepared")
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -125,6 +125,7 @@ class Init:
         self._pid = 0  # of PID 1, while it is ours to reap
         self.launcher_pid = 0
         self.prepared = 0  # mounts that PREPARE was given
+        self.listener = -1  # of the socket that a plan made; owned until somebody takes it
         self._start()
 
     @classmethod
@@ -174,11 +175,22 @@ class Init:
                 self._await(LAUNCH, ACK)
             except LaunchFailed:
                 pass
+        self._close_listener()
         self._socket.close()
         self._reap_launcher()
         if self._pid:
             _reap(self._pid)
             self._pid = 0
+
+    def _close_listener(self) -> None:
+        if self.listener >= 0:
+            os.close(self.listener)
+            self.listener = -1
+
+    def take_listener(self) -> int:
+        """The descriptor of the socket that the plan made: the caller's from here on."""
+        fd, self.listener = self.listener, -1
+        return fd
 
     def _reap_launcher(self) -> None:
         if self.launcher_pid:
@@ -283,6 +295,9 @@ class Init:
                 if message.pid != self.launcher_pid:
                     self._pid = message.pid
                 raise failure(message)
+            if message.fds:
+                self._close_listener()
+                (self.listener,) = message.fds
             if (message.kind, message.id) == (ACK, LAUNCH):
                 self._pid = message.pid
             if (message.kind, message.id) == (kind, ident):
@@ -368,10 +383,13 @@ class Init:
 
     def _receive(self, flags: int) -> Message | None:
         room = socket.CMSG_SPACE(4 * _MESSAGE_FDS) + socket.CMSG_SPACE(_UCRED.size)
+        flags |= socket.MSG_CMSG_CLOEXEC
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(
-                _MESSAGE_BYTES, room, flags | socket.MSG_CMSG_CLOEXEC
-            )
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(_MESSAGE_BYTES, room, flags)
+            except ConnectionResetError:
+                # it ended with orders unread, which is said once, before its own last words
+                data, ancillary, _, _ = self._socket.recvmsg(_MESSAGE_BYTES, room, flags)
         except ConnectionResetError:
             return None
         fds: tuple[int, ...] = ()

@@ -103,6 +103,8 @@ def _of(live: Live, call: str, pid: int, name: Asked, path: str) -> list[Want]:
         return _beyond(live, call, act, seen)
     if act is Act.READ:
         return _object(seen.path, "read")
+    if act is Act.CREATE and seen.base and not seen.readonly:
+        return []  # in a directory of its own, whatever the host has there
     if act is Act.WRITE or (act is Act.CREATE and call in _OPENING):
         found = _object(seen.path, "write")
         return found or (_directory(live, pid, seen) if act is Act.CREATE else [])

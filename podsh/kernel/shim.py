@@ -1,6 +1,6 @@
-"""What the preload shim is compiled with (podsh/native/build.py reads this file by its path).
+"""What a pod has of podsh is compiled with this (podsh/native/build.py reads it by its path).
 
-Neither is a secret: a program that uses the cookie by itself hides its requests, and so denies
+None of it is a secret: a program that uses the cookie by itself hides its requests, and so denies
 itself what they would have brought.
 """
 

@@ -11,8 +11,8 @@ import errno
 import os
 import select
 import signal
-import threading
 import time
+from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
 from podsh.kernel import abis, notify, syscalls, uapi, whitelist
@@ -50,7 +50,7 @@ class Calls:
         self._tell = tell
         self._told: set[tuple[str, str]] = set()
         self._kills = 0
-        self._lock = threading.Lock()  # of the two above
+        self._lock = allocate_lock()  # of the two above
         self._arch = syscalls.native()
         numbers = syscalls.NAMES.get(self._arch, {})
         # a trace lets the filter refuse nothing, so that all is counted: refused here instead
@@ -195,8 +195,8 @@ def end(listener: int, note: Notification) -> None:
             if events.poll(END_MS):
                 return
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    except OSError:
+        notify.refuse(listener, note.id, errno.ENOSYS)  # gone; in any case the call is not made
     finally:
         if pidfd >= 0:
             os.close(pidfd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from podsh.policy.state import State, start_as, start_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podsh.jail.live import Live
     from podsh.kernel.notify import Notification
     from podsh.monitor.desk import Call
     from podsh.monitor.launch import Jail
@@ -52,8 +54,10 @@ class Channel:
         self.mounts = Mounts(jail.init, jail.shown, jail.place)
         self.desk = Desk(jail.name, self._state, self.mounts, self._told, self.here, loop)
         self.desk.forget = self._forget
+        self._live: Live | None = None
         self._listeners: Listeners | None = None
         self._calls: Calls | None = None
+        self._refused: deque[dict[str, Any]] = deque()  # calls, not yet told of
         if jail.spec.report or jail.spec.trace:
             self._calls = Calls(jail.plan.filter, jail.spec, self._call)
         self._publishing = False
@@ -87,11 +91,18 @@ class Channel:
         if not message.fds:
             return  # none was left for it: its calls fail as of a kernel without them
         if self._listeners is None:
-            live = self._jail.look()
-            steady = self._jail.steady
-            self._listeners = Listeners(live, self._lacking, self._other, steady, self._calls)
+            self._listeners = Listeners(
+                self.live, self._lacking, self._other, self._jail.steady, self._calls
+            )
         self._killable = message.killable
         self._listeners.listen(message.fds[0], lambda: None)
+
+    @property
+    def live(self) -> Live:
+        """The pod as its programs see it."""
+        if self._live is None:
+            self._live = self._jail.look()
+        return self._live
 
     def _lacking(self, call: Call) -> None:
         """In a listener's thread."""
@@ -100,8 +111,7 @@ class Channel:
     def take(self, call: Call) -> None:
         """Decide about a call; whatever happens, it does not wait for ever."""
         try:
-            assert self._listeners is not None
-            self._listeners.live.masks.add(grant.mask_device())
+            self.live.masks.add(grant.mask_device())
             self.desk.lacking(call)
         except Exception:
             traceback.print_exc()  # the portal's log
@@ -114,10 +124,17 @@ class Channel:
 
     def _call(self, event: dict[str, Any]) -> None:
         """In a listener's thread: a call was refused, or ended its process."""
-        self._loop.call_soon_threadsafe(self._told, {"pod": self._jail.name, **event})
+        self._refused.append({"pod": self._jail.name, **event})
+        self._loop.call_soon_threadsafe(self._tell_refused)
 
-    def counted(self) -> dict[str, int] | None:
-        """How often each call was made in a pod that is traced, None in others."""
+    def _tell_refused(self) -> None:
+        while self._refused:
+            self._told(self._refused.popleft())
+
+    def ending(self) -> dict[str, int] | None:
+        """The main program has ended, which is told next: what came before it is told now. How
+        often each call was made in a pod that is traced, None in others."""
+        self._tell_refused()
         if self._calls is None or not self._calls.trace:
             return None
         return self._calls.total()

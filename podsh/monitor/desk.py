@@ -123,14 +123,16 @@ class Desk:
                 break
             if decision.verdict == "transition":
                 self._moved(before, asked, decision, call.pid)
-            adds = decision.add or (self._shown_by(want),)
-            self._show(call, want, adds)
+            self._show(call, want, self._missing(want, decision))
             return
         call.proceed()
 
-    def _shown_by(self, want: Want) -> Access:
-        """What is allowed, and not there all the same: what came to the host after the pod."""
-        return Access(want.path, self.state.effective().at(want.path))
+    def _missing(self, want: Want, decision: Decision) -> tuple[Access, ...]:
+        """What must be mounted so that ``want``, which is allowed, is there."""
+        if any(access.contains(add.path, want.path) for add in decision.add):
+            return decision.add
+        # it came to the host after the pod, or a domain left behind had it hidden
+        return (Access(want.path, self.state.effective().at(want.path)), *decision.add)
 
     def _show(self, call: Call, want: Want, adds: Iterable[Access]) -> None:
         def told(error: PodshError | None) -> None:
@@ -302,7 +304,7 @@ class Desk:
                 self._decided(request, "allowed")
             told(error)
 
-        self._lay(decision.add, laid, request.want)
+        self._lay(self._missing(request.want, decision), laid, request.want)
 
     def _granted(self, request: Request, path: str, mode: Mode, scope: str) -> None:
         now = time.time()

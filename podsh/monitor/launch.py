@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 import resource
+import socket
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
@@ -17,7 +18,7 @@ from podsh.jail.resolve import below
 from podsh.jail.usual import Usual
 from podsh.kernel import seccomp
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
-from podsh.operations import STANDARD, Filter, JailPlan, Program, ops_from_wire
+from podsh.operations import STANDARD, Filter, JailPlan, Program, Tmpfs, ops_from_wire
 
 if TYPE_CHECKING:
     from podsh.operations import Row
@@ -126,7 +127,10 @@ class Jail:
         """The pod as its programs see it; the caller's to close."""
         live = Live.of(self.init_pid, self.plan.filter.nesting)
         if self.masked is not None:
-            live.hides(self.masked)
+            live.masks |= live.device(self.masked)
+        for op in self.plan.ops:
+            if isinstance(op, Tmpfs):
+                live.own |= live.device(op.path)
         return live
 
     def place(self, dst: str, is_dir: bool) -> None:
@@ -139,6 +143,13 @@ class Jail:
             build.make_point(home, dst[len(homes[-1].dst) + 1 :], is_dir)
         finally:
             os.close(home)
+
+    def listener(self) -> socket.socket:
+        """The socket in the pod that kage asks on: the caller's. Raises LaunchFailed."""
+        fd = self.init.take_listener()
+        if fd < 0:
+            raise LaunchFailed("its socket was not handed over", place="kage")
+        return socket.socket(fileno=fd)
 
     def run(
         self,

@@ -6,12 +6,12 @@ differ. So what is read of a program's memory is never a verdict.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import fcntl
 import os
 import select
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,12 @@ def _quick() -> dict[int, tuple[int, int]]:
     return found
 
 
+# made once, before the monitors are forked
+_NAMES = {number: name for name, number in syscalls.NAMES.get(syscalls.native(), {}).items()}
+_QUICK = _quick()
+_SIMPLE = dict.fromkeys(_NAMES, 0)
+
+
 class Listeners:
     """All listeners of one pod. ``lacking`` is called in a thread, with what a call lacks."""
 
@@ -116,21 +122,19 @@ class Listeners:
         self._known: set[bytes] = set()
         self._vain: dict[tuple[Any, ...], float] = {}
         self._arch = syscalls.native()
-        self._names = {number: name for name, number in syscalls.NAMES.get(self._arch, {}).items()}
-        self._quick = _quick()
+        self._names = _NAMES
+        self._quick = _QUICK
         self._calls = calls
-        self._simple = dict.fromkeys(self._names, 0) if calls is None else calls.simple
+        self._simple = _SIMPLE if calls is None else calls.simple
         self._audit = syscalls.AUDIT_ARCH.get(self._arch, 0)
 
     def listen(self, listener: int, ended: Callable[[], None]) -> None:
         """Serve ``listener``, which is ours now, until nobody is left under its filter."""
         sys.setswitchinterval(SWITCH_S)
         notify.sync_wake_up(listener)
-        threading.stack_size(_STACK_BYTES)
-        thread = threading.Thread(
-            target=self._serve, args=(listener, ended), name="notify", daemon=True
-        )
-        thread.start()
+        # not threading's: what that does after a fork costs each monitor 0.4 MiB
+        _thread.stack_size(_STACK_BYTES)
+        _thread.start_new_thread(self._serve, (listener, ended))
 
     def forget(self) -> None:
         """Something was taken away: nothing is known to be there any more."""
@@ -168,14 +172,14 @@ class Listeners:
                 raise
             ident, pid, _, nr, arch, _, *args = unpack(buffer)
             self.count += 1
+            goes_on = False
             if arch != audit or nr not in simple:
-                self._first(listener, Notification(ident, pid, nr, arch, tuple(args)), reader)
-                continue
-            if tally:
-                simple[nr] += 1
-                if nr in through:
-                    notify.proceed(listener, ident)
+                note = Notification(ident, pid, nr, arch, tuple(args))
+                if self._first(listener, note, reader):
                     continue
+            elif tally:
+                simple[nr] += 1
+                goes_on = nr in through
             found = quick(nr)
             if found is not None:
                 at, by = found
@@ -184,16 +188,17 @@ class Listeners:
                         path = read(pid, args[at])
                     except OSError:
                         path = None
-                    if path is not None and (
+                    goes_on = path is not None and (
                         path in known or (path[:1] == b"/" and shows(path) and self._note(path))
-                    ):
-                        pack_into(answer, 0, ident, 0, 0, go_on)
-                        try:
-                            ioctl(listener, send, answer)
-                        except OSError as exc:
-                            if exc.errno != errno.ENOENT:
-                                raise
-                        continue
+                    )
+            if goes_on:
+                pack_into(answer, 0, ident, 0, 0, go_on)
+                try:
+                    ioctl(listener, send, answer)
+                except OSError as exc:
+                    if exc.errno != errno.ENOENT:
+                        raise
+                continue
             self._slow(listener, Notification(ident, pid, nr, arch, tuple(args)), reader)
 
     def _note(self, path: bytes) -> bool:
@@ -204,16 +209,20 @@ class Listeners:
             self._known.add(path)
         return True
 
-    def _first(self, listener: int, note: Notification, reader: Reader) -> None:
-        """A call that the pod's lists may be about, or of a foreign ABI: then as its native one."""
+    def _first(self, listener: int, note: Notification, reader: Reader) -> bool:
+        """A call that the pod's lists may be about, or of a foreign ABI: then as its native one.
+        False: a native one that nothing is wrong with so far."""
         if self._calls is not None and self._calls.take(listener, note):
-            return
+            return True
+        if note.arch == self._audit and note.nr in self._names:
+            return False
         names = abis.names_of(note.arch, note.nr)
         if not names:
             notify.refuse(listener, note.id, errno.ENOSYS)
-            return
+            return True
         number = syscalls.number(names[0])
         self._slow(listener, note._replace(nr=number, arch=self._audit), reader)
+        return True
 
     def _slow(self, listener: int, note: Notification, reader: Reader) -> None:
         name = self._names.get(note.nr, "")

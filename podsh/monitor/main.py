@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from podsh.errors import LaunchFailed
 from podsh.jail import build, encode, orders, whole
 from podsh.kernel import fds, process
+from podsh.monitor.kage import Asks, Kage
 from podsh.monitor.launch import Begun, Jail, describe, encoded, filter_of, read_message
 from podsh.monitor.loop import Loop
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
 from podsh.monitor.terminal import Terminal
+from podsh.monitor.touch import Touch
 from podsh.operations import (
     STANDARD,
     Bind,
@@ -195,6 +197,7 @@ def _live(
             server.notify({"ev": "ready", **server.snapshot(), "state": "ready"})
 
     pod = Pod(loop, jail, notify)
+    kage = Kage(loop, jail.listener(), jail.init_pid, _asks(pod))
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
     server = Server(loop, pod, _listen(message["socket"]), message["socket"])
@@ -208,10 +211,40 @@ def _live(
     loop.run(lambda: pod.done)
     settle()
     server.close()
+    kage.close()
     _flush(loop, server.clients)
     pod.close()
     loop.close()
     _reap(jail.init_pid)
+
+
+def _asks(pod: Pod) -> Asks:
+    """What programs of the pod may ask for by kage."""
+    requests = pod.requests
+    planned = [op for op in pod.jail.plan.ops if isinstance(op, Hide)]
+
+    def touch(
+        pid: int, path: str, write: bool, alive: Callable[[], bool], decided: Callable[[], None]
+    ) -> Touch:
+        return Touch(requests.live, pid, path, write, alive, decided)
+
+    def shown() -> dict[str, str | None]:
+        found = requests.mounts.shown()
+        return {dst: None if entry.own else entry.src for dst, entry in found.items()}
+
+    def hides() -> list[Hide]:
+        state = requests.desk.state
+        return [*planned, Hide(tuple((text, "access.deny") for text in state.hiding()))]
+
+    return Asks(
+        domain=lambda: requests.desk.state.name,
+        confined=pod.jail.policy["confined"],
+        touch=touch,
+        take=requests.take,
+        mount=requests.desk.mount,
+        shown=shown,
+        hides=hides,
+    )
 
 
 def _flush(loop: Loop, clients: set[Channel]) -> None:

@@ -255,7 +255,7 @@ class Pod:
             # written first: who is told may remove the pod at once; the portal before its clients,
             # who may ask it for a pod of the same name at once
             self._record({"state": "exited", "exit": code, "signal": signo})
-            if (counts := self.requests.counted()) is not None:
+            if (counts := self.requests.ending()) is not None:
                 write_json(os.path.join(self.jail.state_dir, "calls.json"), counts)
             self.notify({**message, "seconds": round(time.time() - self.started, 3)})
             self.done = True

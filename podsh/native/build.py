@@ -58,8 +58,9 @@ def build(directory: str, asan: bool = False) -> str:
     the verb ``check`` of the parser's tests. Raises BuildError.
     """
     target = os.path.join(directory, "podsh-init-asan" if asan else "podsh-init")
-    flags = shlex.split(ASAN if asan else STATIC)
-    return _compiled(os.path.join(directory, "init"), target, flags, [__file__])
+    define = f'-DPODSH_KAGE_SOCKET="{_shared()["KAGE_SOCKET"]}"'
+    flags = [*shlex.split(ASAN if asan else STATIC), define]
+    return _compiled(os.path.join(directory, "init"), target, flags, [__file__, SHARED])
 
 
 def build_shim(directory: str, target: str = "", generation: str = "") -> str:
@@ -68,12 +69,16 @@ def build_shim(directory: str, target: str = "", generation: str = "") -> str:
     ``target``: another name for it. ``generation``: the path of its page, not that of a pod's.
     Raises BuildError.
     """
-    shared: dict[str, Any] = runpy.run_path(SHARED)
+    shared = _shared()
     path = generation or shared["GENERATION"]
     defines = [f"-DPODSH_COOKIE={shared['COOKIE']:#x}ul", f'-DPODSH_GENERATION="{path}"']
     target = target or os.path.join(directory, "podsh-shim.so")
     flags = [*shlex.split(SHIM), *defines]
     return _compiled(os.path.join(directory, "shim"), target, flags, [__file__, SHARED])
+
+
+def _shared() -> dict[str, Any]:
+    return runpy.run_path(SHARED)
 
 
 def _compiled(source_dir: str, target: str, flags: list[str], others: list[str]) -> str:

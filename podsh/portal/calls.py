@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -106,13 +105,8 @@ class _Names:
         """The native calls. refusing: exactly these, no newer forms of them."""
         found = callnames.resolve(names, self.arch, old=self.old and not refusing)
         if found.unknown:
-            name = found.unknown[0]
-            near = difflib.get_close_matches(name, syscalls.NAMES[self.arch], 1, 0.6)
-            raise UsageError(
-                f"{ascii(name)[1:-1]} is no system call",
-                place=self.place,
-                hint=f"did you mean {near[0]}?" if near else "see: podsh jettison --listcalls",
-            )
+            # profiles and blacklists are checked when they are read
+            raise UsageError(f"{found.unknown[0]!a} is no system call", place=self.place)
         if found.mapped:
             words = ", ".join(f"{name} is {_few(here)}" for name, here in found.mapped.items())
             self.notes.append(f"{self.place}: on {self.arch} {words}")

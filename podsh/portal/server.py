@@ -15,7 +15,7 @@ from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
 from podsh.portal import chart, launch, podfile
-from podsh.portal.decisions import Decisions
+from podsh.portal.decisions import Decisions, path_of
 from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
@@ -372,16 +372,27 @@ class Portal:
         """What ``profile new --from POD`` writes: the pod's profiles and what was added."""
         pod = self._fleet.get(str(message["pod"]))
         request = self._fleet.request(pod)
+        extends = request.get("profiles") or [find.BASE]
+        net = request.get("net")
         binds = [{"path": path, "write": False} for path in request.get("ro") or ()]
         binds += [{"path": path, "write": True} for path in request.get("rw") or ()]
-        if not pod.ended:
+        found = {} if pod.ended else await self._fleet.ask(pod.name, "domain")
+        if found and not request.get("profiles") and len(found["candidates"]) == 1:
+            # started by command, it has that domain's files, and what that denies; no more
+            extends = [str(found["candidates"][0])]
+            net = net or self._library.load(find.BASE).net.mode
+            given = found["grants"]
+            binds += [
+                {"path": path_of(row), "write": row["mode"].startswith("write")} for row in given
+            ]
+        elif found:
             given = (await self._fleet.ask(pod.name, "snapshot"))["grants"]
             binds += [{"path": row["src"], "write": row["write"]} for row in given]
         return {
             "home_mode": request.get("home_mode"),
-            "extends": request.get("profiles") or [find.BASE],
+            "extends": extends,
             "binds": binds,
-            "net": request.get("net"),
+            "net": net,
             "env": request.get("env") or {},
             "cmd": pod.argv,
         }

@@ -107,6 +107,8 @@ class Standbys:
                 stdout=subprocess.DEVNULL,
                 stderr=errors_out,
                 pass_fds=(SOCKET_FD, HABIT_FD),
+                # glibc: a monitor's thread needs no heap of its own
+                env={**os.environ, "MALLOC_ARENA_MAX": "1"},
             )
         finally:
             os.close(SOCKET_FD)

@@ -212,7 +212,8 @@ class Library:
         expander = Expander(ctx, dict(ctx.environ))
         profile = merge.build(layers, expander, domain=False, foreign=chain.foreign)
         narrow.check(profile, layers, chain.foreign, base, top)
-        return narrow.with_deny(narrow.confined(profile, chain.foreign, top), base)
+        bounded = narrow.with_calls(narrow.confined(profile, chain.foreign, top), base)
+        return narrow.with_deny(bounded, base)
 
     def _holds(self, known: _Built, ctx: Context, looked: dict[str, Stamp | None] | None) -> bool:
         """Whether nothing that a built profile depends on has changed."""

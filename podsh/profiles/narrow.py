@@ -8,6 +8,7 @@ the profile ``base``, but for its own folder.** In particular
 - it may bind what lies below its folder (writable too; never by a link that leads out), what
   ``base`` binds, no freer than there, and the device nodes that every pod has;
 - its network is none, a loopback of its own, or what ``base`` has;
+- its list of calls may be a part of ``base``'s, and what ``base`` blocks stays blocked;
 - home, capabilities, ptrace, nesting, foreign ABIs, displays, limits, ``domain``, ``transition``,
   ``confined``, ``shim`` and ``unattended`` may be ``base``'s or stricter;
 - it may not read the caller's environment (``$VAR``).
@@ -45,6 +46,8 @@ _ONLY: dict[str, tuple[object, ...]] = {
     "seccomp.ptrace": (False,),
     "seccomp.nesting": (False,),
     "seccomp.abi": (("native",),),
+    "seccomp.strict": (True,),
+    "seccomp.new_filters": (False,),
     "caps.keep": ((),),
     "x11.enabled": (False,),
     "x11.nested": (False,),
@@ -116,6 +119,10 @@ def _setting(key: str, setting: Setting, base: Profile) -> None:
     if key == "net.mode":
         if value not in ("none", "loop") and (value, base.net.mode) != ("host", "host"):
             _refuse(f"net.mode {quoted(str(value))} is wider than base's", where)
+    elif key == "seccomp.allow":
+        most = base.seccomp.allow
+        if most and not (value and set(value) <= set(most)):
+            _refuse("seccomp.allow is not a part of base's", where)
     elif table == "limits":
         _limit(name, value, where, base)
     elif key in _ONLY and value not in _ONLY[key] and value != _of(base, table, name):
@@ -179,6 +186,20 @@ def confined(profile: Profile, files: Collection[str], top: str) -> Profile:
         for bind in profile.fs.bind
     )
     return replace(profile, fs=replace(profile.fs, bind=binds))
+
+
+def with_calls(profile: Profile, base: Profile) -> Profile:
+    """``profile`` with what ``base`` says of calls, whether it extends base or not."""
+    own, most = profile.seccomp, base.seccomp
+    calls = replace(
+        own,
+        allow=own.allow or most.allow,
+        block=tuple(dict.fromkeys((*most.block, *own.block))),
+        strict=own.strict or most.strict,
+        new_filters=own.new_filters and most.new_filters,
+        blacklist=own.blacklist or (most.blacklist and own.allow is None),
+    )
+    return replace(profile, seccomp=calls)
 
 
 def with_deny(profile: Profile, base: Profile) -> Profile:

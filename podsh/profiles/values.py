@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
+from podsh.kernel import callnames, syscalls
 from podsh.profiles.schema import HomeMode, NetMode
 from podsh.profiles.words import Bad, near, quoted
 
@@ -193,10 +194,16 @@ def calls(value: Any) -> tuple[str, ...]:
 
 
 def call(text: str) -> str:
-    """A system call's name; the old ``__NR_`` before it is dropped."""
+    """A system call's name, of any architecture; the old ``__NR_`` before it is dropped."""
     plain = text.removeprefix("__NR_")
     if not _CALL.match(plain):
         raise Bad(f"{quoted(text)} cannot be a system call", "use its name, such as openat")
+    if not callnames.known(plain):
+        names = sorted({name for table in syscalls.NAMES.values() for name in table})
+        raise Bad(
+            f"{quoted(text)} is no system call",
+            near(plain, names) or "see: podsh jettison --listcalls",
+        )
     return plain
 
 

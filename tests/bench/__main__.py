@@ -1,8 +1,10 @@
 """``make bench``: launch, memory and terminal throughput of podsh against others, and what its
 requests cost programs; as both callers.
 
-    python -m tests.bench [launch] [memory] [throughput] [overhead] [--rounds N]
+    python -m tests.bench [launch] [memory] [throughput] [overhead] [calls] [--rounds N]
         [--caller root|user]
+
+``calls``: what lists of system calls cost a program, and a trace against strace.
 
 Prints tables (medians; the spread is the noise of this machine) and writes bench.json.
 """
@@ -20,11 +22,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench import memory, overhead, throughput
+from tests.bench import calls, memory, overhead, throughput
 from tests.helpers import callers, install, processes
 from tests.helpers.runner import Podsh
 
-PARTS = ("launch", "memory", "throughput", "overhead")
+PARTS = ("launch", "memory", "throughput", "overhead", "calls")
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -93,6 +95,21 @@ def requests(podsh: Podsh, rounds: int) -> dict[str, Any]:
     return overhead.show(overhead.measure(podsh, rounds), podsh.caller.name, rounds)
 
 
+def listed() -> dict[str, Any]:
+    """Not by caller: the loops run outside of any pod."""
+    return {
+        loop: table(f"{loop}: one call under a filter", times, "ns", "no filter")
+        for loop, times in calls.loops().items()
+    }
+
+
+def traced(podsh: Podsh, rounds: int) -> dict[str, Any]:
+    return {
+        title: table(f"{title}, as {podsh.caller.name}", times, "ms", "in a pod")
+        for title, times in calls.traces(podsh, rounds).items()
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
@@ -111,6 +128,8 @@ def main() -> None:
     }
     print(f"kernel {result['kernel']}, {result['cores']} cores, load {result['load']:.2f}")
     processes.adopt_orphans()
+    if "calls" in parts:
+        result["calls"] = listed()
     for name in [options.caller] if options.caller else callers.names():
         if name == "user" and os.getuid() == 0 and not install.checkout_is_reachable():
             print("\nas user: not measured, the checkout is below a directory closed to others")
@@ -131,6 +150,8 @@ def main() -> None:
                     found["throughput"] = terminal(podsh, few)
                 if "overhead" in parts:
                     found["overhead"] = requests(podsh, max(21, options.rounds // 5))
+                if "calls" in parts:
+                    found["traces"] = traced(podsh, few)
             finally:
                 podsh.close()
     options.output.write_text(json.dumps(result, indent=1) + "\n")

@@ -118,6 +118,21 @@ def test_what_a_domain_denies_stays_hidden_when_the_pod_becomes_it(podsh: Podsh)
     assert "hidden" not in found
 
 
+def test_what_only_a_domain_left_behind_denies_is_seen_by_the_call_that_leaves_it(
+    podsh: Podsh,
+) -> None:
+    shared = podsh.directory("home/shared")
+    podsh.file(shared / "secret", "hidden\n")
+    bind = '[[fs.bind]]\npath = "~/shared"\n'
+    client(podsh, "Company", 'deny = ["~/shared/secret"]\n', bind)
+    for name in CLIENTS[1:]:
+        client(podsh, name, more=bind)
+    found = outcome(podsh, "sh", "-c", f"cat {shared}/secret; hostname")
+    assert found == ["hidden", "OpenBar-n-Paranoid"]
+    script = f"cat {podsh.home}/clients/Company/file; cat {shared}/secret; hostname"
+    assert outcome(podsh, "sh", "-c", script)[:2] == ["of Company", "Company"]
+
+
 def test_a_domain_that_asks_is_not_entered_while_nobody_is_there(podsh: Podsh) -> None:
     path = client(podsh, "Company", 'transition = "ask"\n')
     found = outcome(podsh, "sh", "-c", f"cat {path}/file; hostname")
@@ -199,6 +214,26 @@ def test_why_and_tree_of_a_live_pod(podsh: Podsh) -> None:
     podsh.run("kill", "-s", "KILL", "live")
     podsh.wait_state("live", "exited")
     assert podsh.run("why", "live", "/x").code == 2
+
+
+def test_a_profile_of_what_a_pod_became(podsh: Podsh) -> None:
+    path = client(
+        podsh, "Company", 'deny = ["~/clients/Company/secret"]\n', '[net]\nmode = "host"\n'
+    )
+    podsh.file(path / "secret", "x\n")
+    given = podsh.directory("home/given")
+    podsh.run("run", "-d", "-n", "live", "--", "sh", "-c", f"cat {path}/file; sleep 1000")
+    wait_for(lambda: row(podsh, "live")["domain"] == "Company")
+    podsh.run("mount", "live", str(given), "-w")
+    assert podsh.run("profile", "new", "made", "--from", "live").code == 0
+    script = f"cat {path}/file; cat {path}/secret; echo x > {given}/x; cat /proc/net/dev"
+    done = podsh.run("run", "--rm", "-p", "made", "--", "sh", "-c", script)
+    assert done.out.startswith("of Company\n")
+    assert "secret: " in done.err
+    assert (given / "x").read_text() == "x\n"
+    assert [line.split(":")[0].strip() for line in done.out.splitlines()[3:]] == ["lo"]
+    podsh.run("kill", "-s", "KILL", "live")
+    podsh.wait_state("live", "exited")
 
 
 def test_the_tree_of_all_domains(podsh: Podsh) -> None:

@@ -33,6 +33,7 @@ RECORDS = [
     encode.devpts("/dev/pts", 16),
     encode.mask("/etc/shadow", False),
     encode.loopback(),
+    encode.socket("/.podsh/sock"),
     encode.sysctl("kernel/pid_max", "400", False),
 ]
 PLAN = encode.plan(RECORDS)

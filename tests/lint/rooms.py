@@ -15,7 +15,8 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("errors", ()),
     ("paths", ("errors",)),
     ("policy", ("errors",)),
-    ("profiles", ("policy", "errors")),
+    # what calls are called, and nothing of the kernel's own
+    ("profiles", ("policy", "errors", "kernel.callnames", "kernel.syscalls")),
     ("operations", ()),
     ("plan", ("operations", "profiles.schema", "errors")),
     ("kernel", ()),

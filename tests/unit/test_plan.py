@@ -69,7 +69,7 @@ def test_environment_is_a_short_list() -> None:
     assert dict(plan.program.env) == {
         "TERM": "xterm",
         "LC_TIME": "C",
-        "PATH": "/usr/bin",
+        "PATH": "/usr/bin:/.podsh/bin",
         "HOME": "/home/u",
         "GIVEN": "1",
     }

@@ -1,4 +1,5 @@
-/* podsh-init: the one program of podsh that makes namespaces. See podsh/jail/orders.py. */
+/* podsh-init: the one program of podsh that makes namespaces. See podsh/jail/orders.py.
+ * By its other name, kage, what a pod has of podsh. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include "check.h"
 #include "enter.h"
 #include "jail.h"
+#include "kage.h"
 
 static int fd_of(const char *text)
 {
@@ -19,6 +21,8 @@ static int fd_of(const char *text)
 
 int main(int argc, char **argv)
 {
+	if (!strcmp(program_invocation_short_name, "kage"))
+		return kage(argc, argv);
 	if (argc >= 5 && !strcmp(argv[1], "enter") && !strcmp(argv[3], "--") && fd_of(argv[2]) > 2)
 		enter(fd_of(argv[2]), argv + 4);
 	if (argc == 3 && !strcmp(argv[1], "jail") && fd_of(argv[2]) >= 0)

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "jail.h"
 #include "kernel.h"
@@ -16,6 +17,8 @@
 
 /* The name of a file of the skeleton between its making and its mounting elsewhere. */
 #define SCRATCH ".podsh.new"
+/* More wait to be let in at all. */
+#define SOCKET_BACKLOG 8
 
 int attach(const struct tree *tree, int mount_fd, const char *path, bool is_file)
 {
@@ -43,7 +46,10 @@ int detach(const struct tree *tree, const char *path)
 	int error = errno;
 	if (fchdir(tree->root) < 0)
 		return fail("fchdir", "/");
-	return done < 0 ? fail_with(error, "umount2", path) : 0;
+	if (done < 0)
+		return fail_with(error, "umount2", path);
+	place_forget(tree, path);
+	return 0;
 }
 
 /* Makes a link in dir. */
@@ -64,7 +70,7 @@ static int link_at(int dir, const char *base, const char *target, const char *pa
 int make_link(const struct tree *tree, const char *path, const char *target)
 {
 	const char *base;
-	OWNED_FD dir = place_skeleton(tree, path, &base);
+	OWNED_FD dir = place_own(tree, path, &base);
 	return dir < 0 ? fail("symlink", path) : link_at(dir, base, target, path);
 }
 
@@ -266,6 +272,38 @@ static int do_mask(const struct tree *tree, const struct op *op)
 	return 0;
 }
 
+/* A listening socket of the skeleton, which has no name outside of the pod. */
+static int do_socket(struct tree *tree, const struct op *op)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *base;
+	OWNED_FD parent = place_parent(tree, op->path, &base);
+	if (parent < 0)
+		return fail("bind", op->path);
+	if (tree->listener >= 0 || !tree_owns(tree, parent))
+		return fail_with(EINVAL, "bind", op->path);
+	if (strlen(base) >= sizeof address.sun_path)
+		return fail_with(ENAMETOOLONG, "bind", op->path);
+	strcpy(address.sun_path, base);
+	OWNED_FD listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (listener < 0)
+		return fail("socket", op->path);
+	/* the mode that it is made with */
+	if (fchmod(listener, 0600) < 0 || fchdir(parent) < 0)
+		return fail("bind", op->path);
+	int done = bind(listener, (struct sockaddr *)&address, sizeof address);
+	if (done < 0)
+		fail("bind", op->path);
+	if (chdir("/") < 0)
+		return fail("chdir", "/");
+	if (done < 0)
+		return -1;
+	if (listen(listener, SOCKET_BACKLOG) < 0)
+		return fail("listen", op->path);
+	tree->listener = take_fd(&listener);
+	return 0;
+}
+
 static int do_loopback(void)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
@@ -310,6 +348,8 @@ int carry_out(struct tree *tree, const struct op *op, struct mounts *mounts)
 		return do_devpts(tree, op);
 	case OP_MASK:
 		return do_mask(tree, op);
+	case OP_SOCKET:
+		return do_socket(tree, op);
 	case OP_HOSTNAME:
 		if (sethostname(op->path, strlen(op->path)) < 0)
 			return fail("sethostname", op->path);

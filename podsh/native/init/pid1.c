@@ -81,6 +81,15 @@ static int finish(struct pod *pod)
 	return 0;
 }
 
+/* The answer to a plan that was carried out, with the listener if it made one. */
+static void send_built(struct pod *pod, enum reply kind, uint32_t id)
+{
+	struct reply_buffer reply;
+	OWNED_FD listener = take_fd(&pod->tree.listener);
+	put_header(&reply, kind, id);
+	send_reply(pod->control, &reply, listener, 0);
+}
+
 /* FDS and PREPARE until BUILD. */
 static void prepare(struct pod *pod)
 {
@@ -99,7 +108,7 @@ static void prepare(struct pod *pod)
 		} else if (order.kind == PREPARE && taken_whole(&order.payload)) {
 			done = build(pod, &order);
 			if (done == 0) {
-				send_ack(pod->control, order.id);
+				send_built(pod, ACK, order.id);
 				continue;
 			}
 		} else if (order.kind == BUILD && taken_whole(&order.payload)) {
@@ -113,9 +122,7 @@ static void prepare(struct pod *pod)
 			send_failure(pod->control, order.id);
 			_exit(125);
 		}
-		struct reply_buffer reply;
-		put_header(&reply, READY, order.id);
-		send_reply(pod->control, &reply, -1, 0);
+		send_built(pod, READY, order.id);
 		return;
 	}
 }
@@ -270,7 +277,7 @@ void pid1(int control)
 	sigset_t children;
 	struct pod pod = {
 		.control = control,
-		.tree = {.root = -1, .writable = -1, .devpts = -1, .proc = -1},
+		.tree = {.root = -1, .writable = -1, .devpts = -1, .proc = -1, .listener = -1},
 	};
 	/* many binds come as many descriptors, and those in flight are held against it too; programs
 	 * get the limit that we had */

@@ -101,6 +101,7 @@ static void take_op(struct cursor *from, struct op *op)
 		op->optional = take_bool(from);
 		break;
 	case OP_PROC:
+	case OP_SOCKET:
 		op->path = take_path(from);
 		break;
 	case OP_DEVPTS:

@@ -21,6 +21,7 @@ enum opcode {
 	OP_HOSTNAME,
 	OP_LOOPBACK,
 	OP_SYSCTL,
+	OP_SOCKET,
 };
 
 struct op {

@@ -1,8 +1,10 @@
 #include "tree.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "kernel.h"
 #include "util.h"
@@ -69,18 +71,6 @@ static int open_child(int parent, const char *name)
 	                   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
-static bool in_skeleton(const struct tree *tree, int fd)
-{
-	struct stat found;
-	return fstat(fd, &found) == 0 && found.st_dev == tree->own[0];
-}
-
-/* In what the pod may write, the directory is as if it had made it itself. */
-static mode_t parent_mode(const struct tree *tree, int where)
-{
-	return in_skeleton(tree, where) ? PLACEHOLDER_DIR : 0755;
-}
-
 /* Opens the directory at path, made with its parents where it is missing. path is cut and mended. */
 static int open_making(const struct tree *tree, char *path)
 {
@@ -113,7 +103,7 @@ static int open_making(const struct tree *tree, char *path)
 		have += 1 + size;
 		saved = name[size];
 		name[size] = '\0';
-		bool made = mkdirat(where, name, parent_mode(tree, where)) == 0 || errno == EEXIST;
+		bool made = mkdirat(where, name, PLACEHOLDER_DIR) == 0 || errno == EEXIST;
 		int next = made ? open_child(dir, name) : -1;
 		name[size] = saved;
 		if (next < 0)
@@ -143,13 +133,13 @@ int place_parent(const struct tree *tree, const char *path, const char **base)
 	return parent_of(tree, path, copy, base);
 }
 
-int place_skeleton(const struct tree *tree, const char *path, const char **base)
+int place_own(const struct tree *tree, const char *path, const char **base)
 {
 	char copy[PATH_LIMIT];
 	OWNED_FD parent = parent_of(tree, path, copy, base);
 	if (parent < 0)
 		return -1;
-	if (!in_skeleton(tree, parent)) {
+	if (!tree_owns(tree, parent)) {
 		errno = EXDEV;
 		return -1;
 	}
@@ -173,10 +163,9 @@ static int make(const struct tree *tree, const char *path, enum made what, mode_
 		return -1;
 	int made;
 	if (what == A_FILE_POINT) {
-		mode = in_skeleton(tree, where) ? PLACEHOLDER_FILE : 0444;
-		made = mknodat(where, base, S_IFREG | mode, 0);
+		made = mknodat(where, base, S_IFREG | PLACEHOLDER_FILE, 0);
 	} else {
-		made = mkdirat(where, base, what == A_DIR ? mode : parent_mode(tree, where));
+		made = mkdirat(where, base, what == A_DIR ? mode : PLACEHOLDER_DIR);
 	}
 	if (made < 0 && errno != EEXIST)
 		return -1;
@@ -191,4 +180,19 @@ int place_make(const struct tree *tree, const char *path, mode_t mode)
 int place_point(const struct tree *tree, const char *path, bool is_file)
 {
 	return make(tree, path, is_file ? A_FILE_POINT : A_POINT, 0);
+}
+
+void place_forget(const struct tree *tree, const char *path)
+{
+	struct stat found;
+	OWNED_FD place = place_open(tree, path);
+	if (place < 0 || fstat(place, &found) < 0 || !tree_owns(tree, place))
+		return;
+	bool is_dir = S_ISDIR(found.st_mode);
+	if ((found.st_mode & 07777) != (is_dir ? PLACEHOLDER_DIR : PLACEHOLDER_FILE))
+		return;
+	const char *base;
+	OWNED_FD parent = place_own(tree, path, &base);
+	if (parent >= 0)
+		unlinkat(parent, base, is_dir ? AT_REMOVEDIR : 0);
 }

@@ -209,7 +209,7 @@ def test_child_over_parent(ground: Ground) -> None:
         "p.toml",
         bind("/a") + bind("/b") + bind("/c", 'dst = "/d"') + "[fs]\n".replace("[fs]\n", "")
         + '[run]\ncmd = ["p"]\nenv = { A = "p", B = "p" }\nprocname = "p"\n'
-        + '[limits]\nprocesses = 1\nptys = 2\n[seccomp]\nblock = ["x"]\nallow = ["r"]\n'
+        + '[limits]\nprocesses = 1\nptys = 2\n[seccomp]\nblock = ["link"]\nallow = ["read"]\n'
         + '[access]\ndeny = ["/p"]\nask = ["/q"]\nunlisted = "deny"\ndomain = false\n'
         + '[net]\nmode = "ipvlan"\ndevice = "e"\naddress = "1.2.3.4/8"\n',
     )  # fmt: skip
@@ -218,7 +218,7 @@ def test_child_over_parent(ground: Ground) -> None:
         'extends = "p"\ndescription = "child"\n' + bind("/b", "write = true") + bind("/e/d")
         + bind("/x", 'dst = "/d"')
         + '[run]\ncmd = ["c"]\nenv = { B = "c", C = "c" }\n[limits]\nptys = 3\n'
-        + '[seccomp]\nblock = ["y"]\nallow = ["w"]\n[access]\ndeny = ["/c", "/p"]\n'
+        + '[seccomp]\nblock = ["pipe"]\nallow = ["write"]\n[access]\ndeny = ["/c", "/p"]\n'
         + '[net]\nmode = "loop"\n',
     )  # fmt: skip
     profile = ground.load("c")
@@ -233,8 +233,8 @@ def test_child_over_parent(ground: Ground) -> None:
     assert profile.run.procname == "p"
     assert dict(profile.run.env) == {"A": "p", "B": "c", "C": "c"}
     assert (profile.limits.processes, profile.limits.ptys) == (1, 3)
-    assert profile.seccomp.block == ("x", "y")
-    assert profile.seccomp.allow == ("w",)
+    assert profile.seccomp.block == ("link", "pipe")
+    assert profile.seccomp.allow == ("write",)
     assert [(p.text, p.where.file != path) for p in profile.access.deny] == [
         ("/p", True), ("/c", False)
     ]  # fmt: skip

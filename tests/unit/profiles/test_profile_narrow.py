@@ -183,6 +183,20 @@ def test_the_users_own_base_is_the_measure(ground: Ground) -> None:
         load(ground, "[limits]\nprocesses = 11")
 
 
+def test_a_list_of_calls_may_only_become_shorter(ground: Ground) -> None:
+    """Where the person's own base has one, whether the project extends it or not."""
+    lists = 'allow = ["read", "write"]\nblock = ["kill"]\nstrict = true\nnew_filters = false\n'
+    ground.profile("base.toml", f'extends = "base"\n[seccomp]\n{lists}')
+    for extends in ("", 'extends = "base"\n'):
+        found = load(ground, f'{extends}[seccomp]\nallow = ["read"]\nblock = ["pipe"]\n').seccomp
+        assert (found.allow, found.block) == (("read",), ("kill", "pipe"))
+        assert (found.strict, found.new_filters) == (True, False)
+        assert load(ground, f'{extends}description = "none"\n').seccomp.allow == ("read", "write")
+        for wider in ('allow = ["read", "getpid"]', "allow = []", "strict = false"):
+            with pytest.raises(UsageError, match="cannot widen: seccomp"):
+                load(ground, f"{extends}[seccomp]\n{wider}\n")
+
+
 def test_pod_files_too(ground: Ground) -> None:
     profile = load(ground, "file rx /usr\nfile rx /lib\nfile rwd /dev/null\nhome_exec\n", "x.pod")
     assert profile.net.mode == "none"

@@ -56,24 +56,24 @@ def test_scalars(ground: Ground) -> None:
         ground,
         '[run]\ncmd = ["a"]\nenv = { A = "1" }\nclear_env = true\n[fs]\ntmp_exec = false\n'
         "home_exec = false\n[limits]\nprocesses = 5\nptys = 9\n[seccomp]\nptrace = true\n"
-        'strict = true\nblock = ["x"]\nallow = ["r"]\n[caps]\nkeep = ["CAP_CHOWN"]\n',
+        'strict = true\nblock = ["link"]\nallow = ["read"]\n[caps]\nkeep = ["CAP_CHOWN"]\n',
         '[run]\ncmd = ["b"]\nenv = { A = "1", B = "2" }\n[fs]\nhome = "tmp"\nhome_exec = false\n'
-        '[limits]\nprocesses = 7\n[seccomp]\nblock = ["y"]\nallow = ["w"]\n[net]\nmode = "loop"\n'
-        "[x11]\nenabled = true\n",
+        '[limits]\nprocesses = 7\n[seccomp]\nblock = ["pipe"]\nallow = ["write"]\n'
+        '[net]\nmode = "loop"\n[x11]\nenabled = true\n',
     )
     assert profile.run.cmd == ("a",)
     assert dict(profile.run.env) == {"A": "1", "B": "2"}
     assert not profile.run.clear_env
     assert (profile.fs.home, profile.fs.tmp_exec, profile.fs.home_exec) == ("tmp", True, False)
     assert (profile.limits.processes, profile.limits.ptys) == (7, 9)
-    assert profile.seccomp == s.Seccomp(("r", "w"), ("x", "y"), ptrace=True)
+    assert profile.seccomp == s.Seccomp(("read", "write"), ("link", "pipe"), ptrace=True)
     assert profile.caps == ("CAP_CHOWN",)
     assert profile.net.mode == "loop"
     assert profile.x11.enabled
 
 
 def test_a_whitelist_beside_none_is_none(ground: Ground) -> None:
-    assert of(ground, '[seccomp]\nallow = ["r"]', "").seccomp.allow is None
+    assert of(ground, '[seccomp]\nallow = ["read"]', "").seccomp.allow is None
 
 
 def test_access_is_as_the_strictest_says(ground: Ground) -> None:
