@@ -476,16 +476,8 @@ def run_streams(
 ) -> Attachment:
     """Send ``message`` (start or exec) with what 0-2 are; the attachment, not yet run."""
     rows, cols = terminal.size() if terminal is not None else (24, 80)
-    channel.send(
-        {
-            **message,
-            "rows": rows,
-            "cols": cols,
-            "tty": terminal is not None,
-            "stdio": streams.kinds,
-        },
-        streams.passed,
-    )
+    here = {"tty": terminal is not None, "person": streams.raw, "stdio": streams.kinds}
+    channel.send({**message, "rows": rows, "cols": cols, **here}, streams.passed)
     streams.close_passed()
     return Attachment(
         channel,

@@ -175,8 +175,8 @@ class Server:
         session: Session = channel.tag
         program = session.program
         if op in ("start", "exec"):
-            words = message.get("stdio", ["pty"])
-            session.terminal = bool(message.get("tty", True)) and "pty" in words
+            # not who only sees its errors: without keys nobody gets to the console
+            session.terminal = bool(message.get("person"))
         if op == "start" and session.role == "attach":
             stdio, size = _stdio(channel, message), _size(message)
             # without a terminal the client only waits for the end; others may attach meanwhile

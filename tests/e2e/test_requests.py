@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.helpers.needs import lacking
+from tests.helpers.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,6 +135,15 @@ def test_nobody_there_denied_at_once_and_said_once(podsh: Podsh, file: Path, nam
         f"podsh: 1 access was denied: read {shown}; see: podsh events web, or use --ask hold"
     )
     assert f"read {shown}  nobody there" in podsh.run("events", "web").out
+
+
+def test_who_only_sees_its_errors_is_not_there(podsh: Podsh, file: Path) -> None:
+    """A terminal on 2 alone has no keys, hence no way to the console."""
+    line = f"{podsh.command} run --rm -n web -- cat {file} | cat"
+    with Terminal(["sh", "-c", line], podsh.caller, podsh.env, str(podsh.home)) as t:
+        t.expect("No such file or directory")
+        t.expect("podsh: 1 access was denied: read ~/")
+        t.wait()
 
 
 def test_writing(podsh: Podsh, file: Path) -> None:
