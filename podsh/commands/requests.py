@@ -73,7 +73,8 @@ def allow(args: Args, context: Context) -> int:
             _check(row, condition)
     directory = args.maybe("dir")
     if directory is not None:
-        fields["dir"] = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(directory)))
+        # paths of requests have no links in them
+        fields["dir"] = os.path.realpath(os.path.expanduser(directory))
         for row in rows:
             _check_wider(row, fields["dir"])
     for row in rows:
@@ -162,8 +163,10 @@ def _waiting(ident: int, context: Context) -> dict[str, Any]:
 
 
 def _check(row: dict[str, Any], condition: str) -> None:
-    wanted = asking.parse_condition(condition, os.path.expanduser("~"))
-    if wanted != asking.wants(row):
+    home = os.path.expanduser("~")
+    wanted = asking.parse_condition(condition, home)
+    # links below the home are not followed: somebody else may have put them there
+    if asking.wants(row) not in (wanted, asking.parse_condition(condition, os.path.realpath(home))):
         raise PodshError(
             f"asks to {asking.rule(*asking.wants(row))}, not to {asking.rule(*wanted)}",
             place=str(row["id"]),
@@ -173,7 +176,7 @@ def _check(row: dict[str, Any], condition: str) -> None:
 
 def _check_wider(row: dict[str, Any], directory: str) -> None:
     mode, path = asking.wants(row)
-    reason = asking.may_widen(directory, path, os.path.expanduser("~"))
+    reason = asking.may_widen(directory, path, os.path.realpath(os.path.expanduser("~")))
     if mode == "connect" and directory != path:
         reason = "a socket is given by itself"
     if reason:

@@ -57,7 +57,7 @@ class Dialog:
 
     def __init__(self, context: Context, ident: int | None) -> None:
         self.context = context
-        self.review = Review(os.path.expanduser("~"), ident)
+        self.review = Review(os.path.realpath(os.path.expanduser("~")), ident)
         self.decided: list[str] = []
         self.error: BaseException | None = None
         self._busy = False

@@ -114,14 +114,17 @@ def cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """Shown text in lines of at most ``width`` columns, broken anywhere; nothing is left out."""
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Shown text in lines of at most ``width`` columns, broken anywhere; nothing is left out.
+
+    indent: before every line but the first, so that no text can pose as a line of its own.
+    """
     lines, line, used = [], "", 0
     for char in text:
         wide = cells(char)
         if used + wide > width and line:
             lines.append(line)
-            line, used = "", 0
+            line, used = indent, len(indent)
         line += char
         used += wide
     return [*lines, line]

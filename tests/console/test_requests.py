@@ -133,6 +133,26 @@ def test_deny(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["deny", "9", "--pod", "web"]) == 2
 
 
+def test_a_home_that_is_a_link(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tmp_path / "real"
+    (real / "x").mkdir(parents=True)
+    (tmp_path / "home").symlink_to(real)
+    (real / "link").symlink_to("/etc/shadow")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    portal.ask(7, path=f"{real}/x/f")
+    assert main(["allow", "7", "--if", "write ~/x/f"]) == 0
+    portal.ask(8, path=f"{real}/x/f")
+    assert main(["allow", "8", "--dir", "~/x"]) == 0
+    assert asked(portal, "allow")[-1]["dir"] == f"{real}/x"
+    portal.ask(9, path=f"{real}/x/f")
+    assert main(["allow", "9", "--dir", "~"]) == 2
+    # a link that leads to what is asked for is not what was named
+    portal.ask(10, path="/etc/shadow")
+    assert main(["allow", "10", "--if", "write ~/link"]) == 1
+
+
 @pytest.mark.parametrize("how", ["-c", "-f", "source"])
 def test_a_script_approves_only_what_it_names(
     portal: Portal, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -271,7 +271,7 @@ def test_nothing_is_left_out_at_any_size(fields: dict[str, Any], width: int, hei
         assert found.key("o", at + 1.0) is None
         found.key("pagedown", float(at))
     assert end
-    whole = "".join(line for line in seen if not line.startswith("-- "))
+    whole = "".join(line.strip() for line in seen if not line.startswith("-- "))
     for key in ("path", "argv"):
         for word in fields.get(key, []) if key == "argv" else [fields.get(key, "")]:
             plain = [part for part in word.split("/") if part.isascii() and part.isalnum()]
@@ -280,6 +280,15 @@ def test_nothing_is_left_out_at_any_size(fields: dict[str, Any], width: int, hei
                     assert part in whole
                 else:  # wrapped lines of one letter look the same
                     assert part[0] * min(width, len(part)) in whole or width < len(part)
+
+
+@pytest.mark.parametrize("pad", range(40, 70))
+def test_a_command_line_cannot_pose_as_the_rule(pad: int) -> None:
+    argv = ["x" * pad + "rule to add:  read /harmless" + " " * 40 + "o once"]
+    lines, _ = review(argv=argv, path="/etc/secret").draw(60, 15, 0.0)
+    assert [line for line in lines if line.startswith("rule")] == [
+        "rule to add:  write /etc/secret"
+    ]
 
 
 def test_letters_that_look_like_others_are_named() -> None:
