@@ -146,12 +146,17 @@ class Command:
 
     def synopsis(self) -> str:
         """``run [-n NAME] … -- CMD…``"""
-        parts = [self.name]
-        for option in self.options:
-            parts.append(f"[{option.names[0]}{option.shown}]" + ("…" if option.repeat else ""))
+        options = [
+            f"[{option.names[0]}{option.shown}]" + ("…" if option.repeat else "")
+            for option in self.options
+        ]
+        words = []
         for word in self.words:
             shown = word.name + ("…" if word.repeat else "")
-            parts.append(f"[{shown}]" if word.optional else shown)
+            words.append(f"[{shown}]" if word.optional else shown)
+        if self.lenient:
+            return " ".join([self.name, *words, *options, f"[{self.rest}…]"])
+        parts = [self.name, *options, *words]
         if self.rest:
             parts.append(f"[-- {self.rest}…]" if self.rest_optional else f"-- {self.rest}…")
         return " ".join(parts)

@@ -128,3 +128,18 @@ def test_help_is_asked_for(line: str) -> None:
 
 def test_help_after_the_program_is_the_programs() -> None:
     assert parsed("run ls --help").rest == ["ls", "--help"]
+
+
+def test_jettisons_program_begins_with_the_first_option_that_is_not_known() -> None:
+    args = parsed("jettison /bin/sh a.pod --strict -p me -c 'x y' --strict")
+    assert [args.text(key) for key in ("program", "pod", "procname")] == ["/bin/sh", "a.pod", "me"]
+    assert args.flag("strict")
+    assert args.rest == ["-c", "x y", "--strict"]
+    assert parsed("jettison /bin/ls a.pod --help").rest == ["--help"]
+    assert parsed("jettison /bin/ls a.pod -- --strict").rest == ["--strict"]
+    args = parsed("jettison /bin/ls a.pod --blacklist /usr")
+    assert (args.maybe("blacklist"), args.rest) == ("", ["/usr"])
+    assert parsed("jettison /bin/ls a.pod --blacklist=/b").maybe("blacklist") == "/b"
+    with pytest.raises(HelpWanted):
+        parsed("jettison --help")
+    assert find(["jettison"])[0].synopsis().startswith("jettison [PROGRAM] [POD] [--strict]")
