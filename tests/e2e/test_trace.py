@@ -65,6 +65,7 @@ def built(podsh: Podsh) -> None:
 
 
 def pod(podsh: Podsh, name: str = "traced") -> str:
+    podsh.directory("home/src")
     lines = [f"file rx {path}" for path in ("/usr", "/bin", "/lib", "/lib64", "/etc")]
     lines += ["home rx /src", "newnet none", "home_exec", "tmp_exec", ""]
     podsh.file(podsh.directory("home/.pods") / f"{name}.pod", "\n".join(lines))
@@ -119,16 +120,16 @@ def test_a_missing_call_kills_and_the_event_names_it(podsh: Podsh, work: Path) -
     text = (work / "podtemplate.pod").read_text()
     assert "seccomp_allow getdents64\n" in text
     template = text.replace("seccomp_allow getdents64\n", "")
-    podsh.file(podsh.directory("home/.pods") / "fewer.pod", template)
-    done = podsh.run("jettison", "/bin/bash", "fewer.pod", "--strict", "-c", script)
+    podsh.file(podsh.directory("home/.pods") / "lesser.pod", template)
+    done = podsh.run("jettison", "/bin/bash", "lesser.pod", "--strict", "-c", script)
     # ls dies, its shell goes on
     assert (done.code, done.out) == (0, "one\n159\nend\n"), done.err
-    (told,) = events(podsh, "fewer")
+    (told,) = events(podsh, "lesser")
     assert (told["verdict"], told["call"], told["argv"]) == ("killed", "getdents64", ["ls", "/usr"])
     assert told["rule"].startswith("seccomp_allow getdents64, in /")
-    assert told["rule"].endswith("/.pods/fewer.pod")
-    line = podsh.run("events", "fewer").out
-    assert re.search(r"fewer ! +killed by call getdents64 +ls \(pid \d+\)", line), line
+    assert told["rule"].endswith("/.pods/lesser.pod")
+    line = podsh.run("events", "lesser").out
+    assert re.search(r"lesser ! +killed by call getdents64 +ls \(pid \d+\)", line), line
 
 
 def test_refused_calls_are_told_once(podsh: Podsh) -> None:
