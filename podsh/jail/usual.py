@@ -94,6 +94,8 @@ class Usual:
             os.close(self._mountinfo)
             self._mountinfo = -1
             self.builder.close()
+            # memory for what comes: a pod may live long
+            del self.builder, self.records, self.mounts, self._objects
 
 
 def _is_there(path: str) -> bool:

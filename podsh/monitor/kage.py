@@ -9,12 +9,12 @@ host, which may be on a filesystem that does not answer, are looked at by thread
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import os
 import select
 import socket
 import stat
-import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from podsh import paths
@@ -309,7 +309,7 @@ class Kage:
             except OSError:
                 pass  # the loop has ended meanwhile
 
-        threading.Thread(target=run, name="kage", daemon=True).start()
+        _thread.start_new_thread(run, ())
 
 
 def _send(sock: socket.socket, code: bytes, out: str = "", err: str = "") -> None:

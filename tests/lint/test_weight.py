@@ -23,11 +23,14 @@ CLIENT = {
     "podsh.jail",
 }
 RESIDENT = {"pyroute2", "prompt_toolkit", "pyseccomp", "tomlkit"}
+# by being there, or by what they do after a fork, each is memory of every pod
+FORKED = RESIDENT | {"asyncio", "threading", "logging", "random", "subprocess"}
 
 # what the command line runs through before a pod exists, by the module that starts it
 COMMAND_LINES = (["--help"], ["--version"], ["help"], ["run", "--help"], ["ps", "--help"])
 CLIENT_MODULES = ("podsh.cli", "podsh.portal.client", "podsh.console.attach")
 RESIDENT_MODULES = ("podsh.portal.zygote", "podsh.monitor.main", "podsh.portal.main")
+FORKED_MODULES = RESIDENT_MODULES[:2]
 
 
 def loaded(*arguments: str) -> set[str]:
@@ -60,6 +63,11 @@ def test_command_line(argv: list[str]) -> None:
 @pytest.mark.parametrize("module", CLIENT_MODULES)
 def test_client_modules(module: str) -> None:
     assert not heavy(loaded("-c", f"import {module}"), CLIENT)
+
+
+@pytest.mark.parametrize("module", FORKED_MODULES)
+def test_forked_modules(module: str) -> None:
+    assert not heavy(loaded("-c", f"import {module}"), FORKED)
 
 
 @pytest.mark.parametrize("module", RESIDENT_MODULES)
