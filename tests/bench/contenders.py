@@ -49,7 +49,9 @@ def bwrap(made: p.JailPlan) -> list[str]:
     command = ["bwrap", "--unshare-all", "--unshare-user", "--as-pid-1", "--die-with-parent"]
     command += ["--new-session", "--clearenv", "--cap-drop", "ALL", "--dev", "/dev"]
     for key, value in made.program.env:
-        command += ["--setenv", key, value]
+        # there is no shim: ld.so would look for it in vain, and say so
+        if key not in ("LD_PRELOAD", "ASAN_OPTIONS"):
+            command += ["--setenv", key, value]
     for op in made.ops:
         command += _words(op)
     return [*command, "--", *made.program.argv]
