@@ -43,6 +43,8 @@ class Want(NamedTuple):
     ``path`` is the directory in which the call makes or removes a name.
     asked: the name as the pod would name it, where that is another one.
     links: the host's links that lead from there to ``path``, as (path, target).
+    settled: only the host says what lies at ``path``; of a socket that the pod may rename or
+    replace, nothing but the very object that a person saw is allowed.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Want(NamedTuple):
     exists: bool
     asked: str
     links: tuple[tuple[str, str], ...]
+    settled: bool = True
 
 
 def wants(live: Live, reader: Reader, call: str, note: Notification, arch: str) -> list[Want]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from collections import deque
@@ -9,11 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from podsh.jail import grant, orders, whole
+from podsh.jail.owned import Owned
+from podsh.kernel import notify, syscalls
 from podsh.monitor.audit import Audit
 from podsh.monitor.calls import Calls
+from podsh.monitor.connect import Connect, Connector
+from podsh.monitor.connecting import Connecting
 from podsh.monitor.desk import Desk
 from podsh.monitor.grants import Mounts
 from podsh.monitor.listen import Listeners
+from podsh.operations import Tmpfs
 from podsh.policy import wire
 from podsh.policy.access import Access
 from podsh.policy.domain import Index
@@ -56,6 +62,9 @@ class Channel:
         self.desk.forget = self._forget
         self._live: Live | None = None
         self._listeners: Listeners | None = None
+        self._connector: Connector | None = None
+        self._owned: Owned | None = None
+        self._connects = syscalls.NAMES.get(syscalls.native(), {}).get("connect", -1)
         self._calls: Calls | None = None
         self._refused: deque[dict[str, Any]] = deque()  # calls, not yet told of
         if jail.spec.report or jail.spec.trace:
@@ -91,6 +100,7 @@ class Channel:
         if not message.fds:
             return  # none was left for it: its calls fail as of a kernel without them
         if self._listeners is None:
+            self._connector = Connector(self.live.root, self._is_own, self._connecting)
             self._listeners = Listeners(
                 self.live, self._lacking, self._other, self._jail.steady, self._calls
             )
@@ -119,8 +129,28 @@ class Channel:
 
     def _other(self, listener: int, note: Notification) -> bool:
         """In a listener's thread: a call that names no path of its own."""
-        del listener, note
-        return False
+        if note.nr != self._connects:
+            return False
+        assert self._connector is not None
+        try:
+            self._connector.handle(listener, note)
+        except Exception:
+            traceback.print_exc()  # the portal's log; the thread goes on, the connect never does
+            notify.refuse(listener, note.id, errno.EACCES)
+        return True
+
+    def _is_own(self, fd: int) -> bool:
+        """In a listener's thread: whether a socket's file is on a filesystem of the pod's."""
+        if self._owned is None:
+            places = {op.path for op in self._jail.plan.ops if isinstance(op, Tmpfs)}
+            shown = tuple(self.mounts.shown().values())
+            self._owned = Owned(self._jail.init_pid, places, shown)
+        return self._owned.has(fd)
+
+    def _connecting(self, connect: Connect) -> None:
+        """In a listener's thread: a socket that is not the pod's."""
+        assert self._connector is not None
+        self._lacking(Connecting(self._connector, connect))
 
     def _call(self, event: dict[str, Any]) -> None:
         """In a listener's thread: a call was refused, or ended its process."""
@@ -178,4 +208,6 @@ class Channel:
         return {"denied": {"count": len(found), "some": some}}
 
     def close(self) -> None:
+        if self._connector is not None:
+            self._connector.close()
         self._audit.close()

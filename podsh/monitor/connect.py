@@ -68,10 +68,10 @@ class Connect:
         """Whether its caller still waits."""
         return notify.valid(self.listener, self.id)
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> bool:
         """Have it end for a signal that waits: begun again if its handler says so (SA_RESTART)."""
         self.close()
-        notify.refuse(self.listener, self.id, _ERESTARTSYS)
+        return notify.refuse(self.listener, self.id, _ERESTARTSYS)
 
     def close(self) -> None:
         """Let go of what it holds; no answer."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from podsh.errors import PodshError, UsageError
 from podsh.jail import grant
 from podsh.jail.resolve import Found, find
-from podsh.jail.wants import drop
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.monitor import caller
 from podsh.monitor.grants import Lay
 from podsh.monitor.request import Request, next_id
+from podsh.monitor.sockets import Sockets, is_abstract
 from podsh.operations import Hide, hostname
 from podsh.policy import access, engine, events
 from podsh.policy.access import Access
@@ -85,6 +85,7 @@ class Desk:
         self._refused: dict[tuple[caller.Process | None, str, str], None] = {}
         # what was denied because nobody was there to be asked: path and mode
         self.unasked: dict[tuple[str, str], None] = {}
+        self._sockets = Sockets()
         self._denials = 0
         self._quiet_until = 0.0
         self.forget: Callable[[], None] = lambda: None  # what was seen there may be gone
@@ -112,9 +113,14 @@ class Desk:
             want = call.wants[0]
             if self._is_refused(call.pid, want.path, want.mode):
                 break
-            asked = Asked(want.path, want.mode)
-            before = self.state
-            self._state, decision = engine.step(before, asked)
+            asked, before = Asked(want.path, want.mode), self.state
+            decision = self._step(asked)
+            if want.mode == "connect" and decision.verdict == "allowed":
+                if self._sockets.covers(want):
+                    os.close(want.fd)
+                    del call.wants[0]
+                    continue
+                decision = engine.Decision("ask", Rule("grant"))
             if decision.verdict == "ask":
                 self._ask(call, want, decision)
                 return
@@ -133,6 +139,13 @@ class Desk:
             return decision.add
         # it came to the host after the pod, or a domain left behind had it hidden
         return (Access(want.path, self.state.effective().at(want.path)), *decision.add)
+
+    def _step(self, asked: Asked, try_only: bool = False) -> Decision:
+        if is_abstract(asked.path):
+            return self._sockets.decide(asked.path, self.state)
+        state, decision = engine.step(self.state, asked)
+        self._state = self.state if try_only else state
+        return decision
 
     def _show(self, call: Call, want: Want, adds: Iterable[Access]) -> None:
         def told(error: PodshError | None) -> None:
@@ -277,10 +290,16 @@ class Desk:
             return
         perms = access.READ | access.EXEC | (access.WRITE if mode == "write" else 0)
         if mode == "connect":
-            perms = access.READ | access.CONNECT
+            # nothing is mounted for it: the monitor connects to what it holds
+            if not is_abstract(path):
+                self._state, _ = engine.grant(
+                    self.state, Access(path, access.READ | access.CONNECT)
+                )
+            self._sockets.add(path, request.want.fd)
+            self._granted(request, path, mode, scope)
+            told(None)
+            return
         self._state, adds = engine.grant(self.state, Access(path, perms))
-        if mode == "connect":
-            adds = ()
 
         def laid(error: PodshError | None) -> None:
             if error is not None:
@@ -307,11 +326,10 @@ class Desk:
         self._lay(self._missing(request.want, decision), laid, request.want)
 
     def _granted(self, request: Request, path: str, mode: Mode, scope: str) -> None:
-        now = time.time()
         self._emit(
             events.Granted(
                 pod=self._pod,
-                ts=now,
+                ts=time.time(),
                 pid=request.pid,
                 path=path,
                 mode=mode,
@@ -324,7 +342,7 @@ class Desk:
         self._decided(request, "allowed")
         # what else this settles
         for other in self.waiting:
-            if engine.step(self.state, Asked(other.path, other.mode))[1].verdict == "allowed":
+            if self._step(Asked(other.path, other.mode), try_only=True).verdict == "allowed":
                 self._decided(other, "allowed")
 
     def _once_over(self, path: str) -> None:
@@ -339,6 +357,7 @@ class Desk:
     def _ungrant(self, path: str) -> None:
         grants = tuple(given for given in self.state.grants if given.path != path)
         self._state = replace(self.state, grants=grants)
+        self._sockets.drop(path)
 
     def _decided(self, request: Request, state: str) -> None:
         """Let all its calls go on; a call may lack more."""
@@ -346,8 +365,9 @@ class Desk:
         calls, request.calls = request.calls, []
         for call in calls:
             if state == "allowed" and call.wants:
-                os.close(call.wants[0].fd)
-                del call.wants[0]
+                if call.wants[0].mode != "connect":  # another may lie at the path by now
+                    os.close(call.wants[0].fd)
+                    del call.wants[0]
                 self.lacking(call)
             else:
                 call.proceed()
@@ -411,6 +431,10 @@ class Desk:
 
     def revoke(self, path: str, told: Told) -> None:
         """Take the newest that was given at ``path`` back, with what lies on it."""
+        if self._sockets.has(path):
+            self._ungrant(path)
+            self._revoked(path, told)(None)
+            return
         taken = self._mounts.take(path, self._revoked(path, told))
         left = [entry for entry in self._mounts.layers if not entry.gone]
         kept = {entry.shown.dst: entry.shown for entry in left}
@@ -448,7 +472,7 @@ class Desk:
             for call in list(request.calls):
                 if not call.alive():
                     request.calls.remove(call)
-                    _close(call)
+                    call.interrupt()  # for nobody: it lets go of what it holds
                 elif caller.signalled(call.pid):
                     request.calls.remove(call)
                     call.interrupt()
@@ -474,8 +498,3 @@ class Desk:
         """The waiting requests, or the decided ones too."""
         shown = self.requests.values() if all_of_them else self.waiting
         return [request.row() for request in shown]
-
-
-def _close(call: Call) -> None:
-    drop(call.wants)
-    call.wants = []

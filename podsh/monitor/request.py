@@ -11,6 +11,7 @@ from podsh import paths
 from podsh.errors import UsageError
 from podsh.jail.resolve import below
 from podsh.monitor import caller
+from podsh.monitor.sockets import is_abstract
 from podsh.policy.events import path_to_wire, rule_to_wire
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ class Request:
     def check(self, path: str) -> None:
         """Whether ``path`` may be granted for it: the object, or a directory above it that is not
         the home or above that. Raises UsageError."""
+        if self.mode == "connect":
+            self._check_socket(path)
+            return
         if path == self.path:
             now = os.readlink(f"/proc/self/fd/{self.want.fd}")
             if now != path:
@@ -103,6 +107,23 @@ class Request:
         home = os.path.realpath(os.path.expanduser("~"))
         if path == home or below(home, path):
             raise UsageError("is too wide to be granted by a request", place=path)
+
+    def _check_socket(self, path: str) -> None:
+        """Sockets are granted one by one, and as they were seen."""
+        if path != self.path:
+            raise UsageError("a socket is granted by its own path", place=path)
+        if is_abstract(path):
+            return
+        try:
+            same = os.path.samestat(os.lstat(path), os.fstat(self.want.fd))
+        except OSError:
+            same = False
+        if not same:
+            raise UsageError(
+                "is no longer what was asked for: it was renamed or replaced",
+                place=path,
+                hint=f"deny {self.id}; the program may ask again",
+            )
 
     def settle(self, state: str) -> None:
         """It is decided, or nobody asks any more."""
