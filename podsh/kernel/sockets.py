@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import errno
 import fcntl
 import os
 import socket
 import struct
-import threading
 
 from podsh.kernel import tasks
 from podsh.kernel.fds import OwnedFd
@@ -113,6 +113,9 @@ def diagnosis(namespace: int) -> socket.socket:
     made: list[socket.socket] = []
     failed: list[OSError] = []
 
+    done = _thread.allocate_lock()
+    done.acquire()
+
     def enter() -> None:
         try:
             _setns(namespace, 0x40000000)  # CLONE_NEWNET
@@ -120,10 +123,11 @@ def diagnosis(namespace: int) -> socket.socket:
             made.append(socket.socket(socket.AF_NETLINK, kind, NETLINK_SOCK_DIAG))
         except OSError as exc:
             failed.append(exc)
+        finally:
+            done.release()
 
-    thread = threading.Thread(target=enter, name="diagnosis")
-    thread.start()
-    thread.join()
+    _thread.start_new_thread(enter, ())
+    done.acquire()
     if failed:
         raise failed[0]
     return made[0]

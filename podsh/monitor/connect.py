@@ -15,7 +15,7 @@ import errno
 import os
 import socket
 import struct
-import threading
+from _thread import allocate_lock
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,7 +101,7 @@ class Connector:
         self._ask = ask
         self._workers = Workers(workers, tasks.drop_effective)
         self._network = os.stat("/proc/self/ns/net").st_ino
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._diagnosis: tuple[int, socket.socket] | None = None
 
     def close(self) -> None:

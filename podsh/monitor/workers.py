@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import _thread
 import signal
-import threading
 import time
-from collections import deque
+from _queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -37,119 +36,125 @@ class _Running(NamedTuple):
 class Workers:
     """``most`` threads beside those that wait. ``begin``: called in each thread at its start.
 
-    To be made in the main thread, which alone may say what a signal does.
+    To be made in the main thread, which alone may say what a signal does. By ``_thread``: what
+    ``threading`` does after a fork costs each monitor memory.
     """
 
     def __init__(self, most: int, begin: Callable[[], None]) -> None:
         self._most = most
         self._begin = begin
-        self._queue: deque[Job] = deque()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = _thread.allocate_lock()  # of what follows
         self._running: dict[int, _Running] = {}
-        self._threads: set[threading.Thread] = set()
+        self._threads = 0
         self._idle = 0
+        self._due = 0  # not begun
         self._waiting = 0
+        self._watching = False
         self._closed = False
-        self._changed = threading.Condition()
-        self._busy = threading.Event()
-        self._watcher: threading.Thread | None = None
         # without SA_RESTART, as signal(2) of Python always is
         signal.signal(_INTERRUPT, _nothing)
 
+    @property
+    def busy(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has threads."""
+        return self._threads > 0 or self._watching
+
     def submit(self, job: Job) -> bool:
         """Run it soon; never waits. False: there is no thread to be had for it."""
-        with self._changed:
-            self._queue.append(job)
-            self._provide()
+        with self._lock:
+            if self._idle <= self._due:
+                self._more()
             if not self._threads:
-                self._queue.remove(job)
-            return bool(self._threads)
+                return False
+            self._due += 1
+            self._queue.put(job)
+            return True
 
     def close(self) -> None:
         """End what runs, and every thread. What has not begun is not run."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
-            threads = [*self._threads, *filter(None, (self._watcher,))]
-        self._busy.set()
+            for _ in range(self._threads):
+                self._queue.put(None)
         end = time.monotonic() + _END_S
-        for thread in threads:
-            while thread.is_alive() and time.monotonic() < end:
-                self._interrupt()
-                thread.join(TICK_S)
+        while self.alive and time.monotonic() < end:
+            with self._lock:
+                self._interrupt(self._running)
+            time.sleep(TICK_S / 10)
 
-    def _provide(self) -> None:
-        """Have a thread for what is queued. With the lock."""
-        if self._idle >= len(self._queue):
-            self._changed.notify()
-        elif len(self._threads) - self._waiting < self._most and len(self._threads) < _MOST:
-            self._start()
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._work, name="worker", daemon=True)
+    def _more(self) -> None:
+        """One thread more, if that is not too many. With the lock."""
+        if self._threads - self._waiting >= self._most or self._threads >= _MOST:
+            return
         try:
-            thread.start()
+            _thread.start_new_thread(self._work, ())
         except RuntimeError:
             return  # the system has none to give: those that are there do it
-        self._threads.add(thread)
+        self._threads += 1
 
     def _work(self) -> None:
         self._begin()
-        with self._changed, contextlib.suppress(RuntimeError):
-            if self._watcher is None:
-                watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
-                watcher.start()
-                self._watcher = watcher
-        ident = threading.get_ident()
+        ident = _thread.get_ident()
         while (job := self._next(ident)) is not None:
             try:
                 job.run()
             finally:
-                with self._changed:
+                with self._lock:
                     del self._running[ident]
-        with self._changed:
-            self._threads.discard(threading.current_thread())
 
     def _next(self, ident: int) -> Job | None:
-        with self._changed:
-            while not self._queue:
+        """The next job, in the table of those that run; None: the thread has to end."""
+        while True:
+            with self._lock:
                 self._idle += 1
-                called = not self._closed and self._changed.wait(_IDLE_S)
+            try:
+                job = self._queue.get(timeout=_IDLE_S)
+            except Empty:
+                job = None
+            with self._lock:
                 self._idle -= 1
-                if self._closed or not (called or self._queue):
+                if not self._closed and job is None and self._due > self._idle:
+                    continue  # it came just now
+                self._due -= job is not None
+                if self._closed or job is None:
+                    self._threads -= 1
                     return None
-            job = self._queue.popleft()
-            self._running[ident] = _Running(job, time.monotonic())
-        self._busy.set()
-        return job
+                self._running[ident] = _Running(job, time.monotonic())
+                if not self._watching:
+                    try:
+                        _thread.start_new_thread(self._watch, ())
+                        self._watching = True
+                    except RuntimeError:
+                        pass  # the next one will
+                return job
 
     def _watch(self) -> None:
-        """End the jobs that nobody wants any more, and replace the threads that wait."""
+        """While something runs: end what nobody wants any more, replace the threads that wait."""
         while True:
-            self._busy.wait()
-            self._busy.clear()
-            while True:
-                time.sleep(TICK_S)
-                with self._changed:
-                    if self._closed:
-                        return
-                    late = time.monotonic() - TICK_S
-                    waiting = {i: r.job for i, r in self._running.items() if r.since <= late}
-                    self._waiting = len(waiting)
-                    if self._queue:
-                        self._provide()
-                    if not self._running:
-                        break
-                over = {ident for ident, job in waiting.items() if job.is_over()}
-                with self._changed:
-                    for ident in over:
-                        running = self._running.get(ident)
-                        if running is not None and running.job is waiting[ident]:
-                            # the thread is there as long as it is in that table
-                            signal.pthread_kill(ident, _INTERRUPT)
+            time.sleep(TICK_S)
+            with self._lock:
+                late = time.monotonic() - TICK_S
+                waiting = {i: one for i, one in self._running.items() if one.since <= late}
+                self._waiting = len(waiting)
+                if self._due > self._idle:
+                    self._more()
+                if self._closed or not self._running:
+                    self._watching = False
+                    return
+            over = {ident: one for ident, one in waiting.items() if one.job.is_over()}
+            with self._lock:
+                self._interrupt(over)
 
-    def _interrupt(self) -> None:
-        with self._changed:
-            for ident in self._running:
+    def _interrupt(self, those: dict[int, _Running]) -> None:
+        """With the lock: a thread is there as long as it is in the table."""
+        for ident, one in those.items():
+            if self._running.get(ident) is one:
                 signal.pthread_kill(ident, _INTERRUPT)
 
 

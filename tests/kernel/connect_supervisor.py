@@ -210,13 +210,13 @@ def main() -> None:
         os.waitpid(swapper, 0)
     # a worker whose caller has died ends by itself
     deadline = time.monotonic() + 2
-    while connector._workers._running and time.monotonic() < deadline:
+    while connector._workers.busy and time.monotonic() < deadline:
         time.sleep(0.02)
-    running = len(connector._workers._running)
+    running = connector._workers.busy
     for connect in held:
         connector.refuse(connect)
     connector.close()
-    left = [t.name for t in threading.enumerate() if t.name in ("worker", "watcher")]
+    left = connector._workers.alive
     print(
         json.dumps(
             {

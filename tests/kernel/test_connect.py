@@ -62,7 +62,7 @@ def supervised(caller: Caller, command: Path, ground: Path) -> Callable[..., See
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         found = json.loads(done.stdout)
-        assert (found["running"], found["left"]) == (0, [])
+        assert (found["running"], found["left"]) == (0, False)
         reached = found["reached"]
         if not how.get("dies"):
             assert found["status"] == 0
