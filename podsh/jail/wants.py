@@ -111,6 +111,8 @@ def _of(live: Live, call: str, pid: int, name: Asked, path: str) -> list[Want]:
     if act is Act.WRITE or (act is Act.CREATE and call in _OPENING):
         found = _object(seen.path, "write")
         return found or (_directory(live, pid, seen) if act is Act.CREATE else [])
+    if act is Act.REMOVE and not os.path.lexists(seen.path):
+        return []
     if act is Act.CREATE and call in _MAKING and (found := _object(seen.path, "read")):
         return found  # it is there: the program learns just that
     return _directory(live, pid, seen)

@@ -82,6 +82,7 @@ def test_what_is_nowhere_is_not_asked_for(pod: Asks, data: Path) -> None:
     done = pod.unasked(f"cat {data}/none {data}/sub/f/x /nowhere/at/all; echo $?")
     assert done.out == "1\n"
     assert done.err.count("No such file") == 3
+    assert pod.unasked(f"rm /usr/none {data}/none; rmdir /usr/share/none").code == 1
 
 
 def test_what_the_kernel_has_is_not_asked_for(pod: Asks) -> None:
