@@ -157,7 +157,7 @@ class Listeners:
         unpack, pack_into = notify.NOTIF.unpack, notify.RESP.pack_into
         receive, send, go_on = notify.RECV, notify.SEND, notify.FLAG_CONTINUE
         quick, known, audit = self._quick.get, self._known, self._audit
-        read, shows = reader.path, self.live.shows
+        read, shows, lexists, steady = reader.path, self.live.shows, os.path.lexists, self._steady
         simple, tally = self._simple, self._calls is not None and self._calls.trace
         through = frozenset() if self._calls is None else self._calls.through
         while True:
@@ -189,7 +189,9 @@ class Listeners:
                     except OSError:
                         path = None
                     goes_on = path is not None and (
-                        path in known or (path[:1] == b"/" and shows(path) and self._note(path))
+                        path in known
+                        or (path[:1] == b"/" and shows(path) and self._note(path))
+                        or (path.startswith(steady) and not lexists(path))
                     )
             if goes_on:
                 pack_into(answer, 0, ident, 0, 0, go_on)
