@@ -138,7 +138,7 @@ class Desk:
         if any(access.contains(add.path, want.path) for add in decision.add):
             return decision.add
         # it came to the host after the pod, or a domain left behind had it hidden
-        return (Access(want.path, self.state.effective().at(want.path)), *decision.add)
+        return (Access(want.path, self.state.at(want.path)), *decision.add)
 
     def _step(self, asked: Asked, try_only: bool = False) -> Decision:
         if is_abstract(asked.path):
@@ -292,18 +292,22 @@ class Desk:
         if mode == "connect":
             # nothing is mounted for it: the monitor connects to what it holds
             if not is_abstract(path):
-                self._state, _ = engine.grant(
-                    self.state, Access(path, access.READ | access.CONNECT)
-                )
+                perms = access.READ | access.CONNECT
+                self._state = engine.give(self.state, Access(path, perms))
             self._sockets.add(path, request.want.fd)
             self._granted(request, path, mode, scope)
             told(None)
             return
-        self._state, adds = engine.grant(self.state, Access(path, perms))
+        before = self.state
+        self._state = wider = engine.give(before, Access(path, perms))
+        adds = (Access(path, wider.at(path)),)
 
         def laid(error: PodshError | None) -> None:
             if error is not None:
-                self._ungrant(path)
+                if self._state is wider:
+                    self._state = before
+                else:
+                    self._ungrant(path)
                 told(error)
                 return
             self._granted(request, path, mode, scope)
@@ -408,7 +412,7 @@ class Desk:
         try:
             perms = access.READ | access.EXEC | (access.WRITE if write else 0)
             place = found.path if dst is None else os.path.normpath(dst)
-            wider, _ = engine.grant(self.state, Access(found.path, perms))
+            wider = engine.give(self.state, Access(found.path, perms))
             before = self._state
             if dst is None:
                 self._state = wider

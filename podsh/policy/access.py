@@ -150,15 +150,21 @@ def reach(accesses: Iterable[Access]) -> Reach:
 
 def join(shown: Reach, granted: Iterable[Access]) -> Reach:
     """``shown`` with grants: each adds to all that it contains and takes nothing away."""
-    granted = tuple(granted)
-    if not granted:
+    grants: dict[str, int] = {}
+    for path, perms, _ in granted:
+        grants[path] = grants.get(path, 0) | perms
+    if not grants:
         return shown
-    return Reach(
-        {
-            path: shown.at(path) | granted_at(granted, path)
-            for path in (*shown.pieces, *(grant.path for grant in granted))
-        }
-    )
+    return Reach({path: shown.at(path) | _over(grants, path) for path in shown.pieces | grants})
+
+
+def _over(grants: dict[str, int], path: str) -> int:
+    """What grants by path allow at ``path``, together."""
+    perms = grants.get(path, 0)
+    while path != "/":
+        path = path[: path.rindex("/")] or "/"
+        perms |= grants.get(path, 0)
+    return perms
 
 
 def granted_at(granted: Iterable[Access], path: str) -> int:

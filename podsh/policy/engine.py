@@ -93,6 +93,15 @@ def _refusal(state: State, parts: Sequence[str]) -> Decision:
 def grant(state: State, access: Access) -> tuple[State, tuple[Access, ...]]:
     """The person grants ``access``: the state after it, and what must be mounted for that.
 
+    Raises UsageError as ``give``.
+    """
+    wider = give(state, access)
+    return wider, added(wider.effective(), state.effective())
+
+
+def give(state: State, access: Access) -> State:
+    """The state once the person has granted ``access``.
+
     Raises UsageError where a rule denies the path: that rule is the thing to change.
     """
     parts = split(access.path)
@@ -114,8 +123,7 @@ def grant(state: State, access: Access) -> tuple[State, tuple[Access, ...]]:
         *(g for g in state.grants if g.path != access.path),
         access._replace(perms=old | access.perms | READ),
     )
-    wider = replace(state, grants=grants, candidates=candidates)
-    return wider, added(wider.effective(), state.effective())
+    return replace(state, grants=grants, candidates=candidates)
 
 
 def revoke(state: State, path: str) -> tuple[State, tuple[Access, ...]]:

@@ -17,16 +17,14 @@ SECRET = "the secret itself"
 
 # PLACE: where it swaps; NAMES: where it asks for the same names
 ATTACK = """
-import ctypes, json, os, stat, sys, threading
+import ctypes, json, mmap, os, signal, stat, sys
 place, names, secret, rounds, *naive = sys.argv[1:]
 libc = ctypes.CDLL(None)
-now, ended = [None], [False]
-def swap():
-    while not ended[0]:
-        if now[0]:
-            a, b = now[0]
-            libc.renameat2(-100, a, -100, b, 2)
-threading.Thread(target=swap, daemon=True).start()
+now = memoryview(mmap.mmap(-1, 8)).cast('q')
+swapper = os.fork()
+while swapper == 0:
+    i = now[0]
+    libc.renameat2(-100, b'%s/a%d' % (place.encode(), i), -100, b'%s/b%d' % (place.encode(), i), 2)
 opened = leaks = denied = 0
 for i in range(int(rounds)):
     deep = i % 2
@@ -37,7 +35,7 @@ for i in range(int(rounds)):
     else:
         open(a, 'w').write('plain')
         os.symlink(secret, b)
-    now[0] = a.encode(), b.encode()
+    now[0] = i
     name = f'{names}/a{i}' + ('/key' if deep else '')
     try:
         if naive and not stat.S_ISREG(os.lstat(name).st_mode):
@@ -49,8 +47,8 @@ for i in range(int(rounds)):
             leaks += 'secret' in file.read()
     except OSError:
         denied += 1
-    now[0] = None
-ended[0] = True
+os.kill(swapper, signal.SIGKILL)
+os.wait()
 print(json.dumps([opened, leaks, denied]))
 """
 
