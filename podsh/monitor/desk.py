@@ -15,7 +15,7 @@ from podsh.jail import grant
 from podsh.jail.resolve import Found, find
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.monitor import caller
-from podsh.monitor.grants import Lay
+from podsh.monitor.grants import Lay, attributes
 from podsh.monitor.request import Request, next_id
 from podsh.monitor.sockets import Sockets, is_abstract
 from podsh.operations import Hide, hostname
@@ -164,12 +164,7 @@ class Desk:
         shown = self._mounts.shown()
         try:
             for path, perms, _ in adds:
-                attrs = grant.attributes(
-                    bool(perms & access.WRITE),
-                    bool(perms & access.EXEC),
-                    bool(perms & access.SUID),
-                    bool(perms & access.DEV),
-                )
+                attrs = attributes(perms)
                 there = shown.get(path)
                 if there is not None and there.attrs == attrs and there.src == path:
                     if want is None or want.path != path:

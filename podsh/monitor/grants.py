@@ -9,6 +9,7 @@ from podsh.errors import LaunchFailed, PodshError, UsageError
 from podsh.jail import grant, orders
 from podsh.jail.resolve import below
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
+from podsh.policy import access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,12 @@ class Lay(NamedTuple):
     attrs: int
     asked: str = ""
     links: tuple[tuple[str, str], ...] = ()
+
+
+def attributes(perms: int) -> int:
+    """The mount_setattr(2) attributes of what policy allows."""
+    bits = (access.WRITE, access.EXEC, access.SUID, access.DEV)
+    return grant.attributes(*(bool(perms & bit) for bit in bits))
 
 
 class Layer:
