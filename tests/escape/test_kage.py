@@ -102,23 +102,22 @@ def test_a_process_in_another_pid_namespace_of_the_pods_mounts_is_refused(
 def test_the_monitor_goes_on(
     podsh: Podsh, pod: str, attack: str, make_attack: Callable[[str], None]
 ) -> None:
-    """While a program of the pod does its worst: others are served, nothing grows, no busy loop."""
+    """While a program of the pod does its worst others are served, and then all is as it was."""
     monitor, _ = monitor_of(podsh, pod)
     before = _memory(monitor)
     make_attack(attack)
-    used, began = _cpu(monitor), time.monotonic()
     for _ in range(5):
         done = podsh.run("exec", pod, "--", "echo", "served", timeout=20)
         assert (done.code, done.out) == (0, "served\n")
-    time.sleep(1)
-    share = (_cpu(monitor) - used) / (time.monotonic() - began)
-    assert share < 0.5, f"the monitor is busy {share:.0%} of the time"
+    if attack == "silent":  # the others keep it busy with the calls that they make
+        assert _share(monitor) < 0.3
     assert _memory(monitor) - before < 8 << 10
     assert podsh.state_of(pod) == "running"
     assert podsh.run("exec", pod, "--", "pkill", "-KILL", "-f", "kage.py").code in (0, 137)
     end = time.monotonic() + 15
     while podsh.run("exec", pod, "--", "kage", "info").out != "base\n":
         assert time.monotonic() < end, "kage does not come back"
+    assert _share(monitor) < 0.3, "busy with nothing"
     if os.getuid() == 0:
         assert len(os.listdir(f"/proc/{monitor}/fd")) < 40
 
@@ -149,6 +148,13 @@ def _memory(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise AssertionError(pid)
+
+
+def _share(pid: int) -> float:
+    """How much of a processor it takes, for a second."""
+    used, began = _cpu(pid), time.monotonic()
+    time.sleep(1)
+    return (_cpu(pid) - used) / (time.monotonic() - began)
 
 
 def _cpu(pid: int) -> float:

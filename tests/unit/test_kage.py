@@ -102,6 +102,11 @@ class Server:
     def turn(self, seconds: float = 0.02) -> None:
         self.loop.run(lambda: False, seconds)
 
+    def until(self, come: Callable[[], object]) -> None:
+        """Go on until ``come()``."""
+        self.loop.run(lambda: bool(come()), WAIT_S)
+        assert come()
+
     def answer(self, sock: socket.socket) -> bytes:
         """What comes within WAIT_S; b"" where the connection is closed instead."""
         got: list[bytes] = []
@@ -178,7 +183,7 @@ def test_info_is_the_domains_name_alone(server: Server) -> None:
 def test_access_is_answered_when_it_is_decided(server: Server, allowed: bool) -> None:
     sock = server.dial()
     sock.send(b"aw-/some/\x1bpath\0")
-    server.turn()
+    server.until(lambda: server.asked)
     assert server.asked == [(os.getpid(), "/some/\x1bpath", True)]
     with pytest.raises(BlockingIOError):
         sock.recv(1)
@@ -191,10 +196,9 @@ def test_access_is_answered_when_it_is_decided(server: Server, allowed: bool) ->
 def test_a_decision_for_somebody_who_has_gone(server: Server) -> None:
     sock = server.dial()
     sock.send(b"a--/x\0")
-    server.turn()
+    server.until(lambda: server.asked)
     sock.close()
-    server.turn()
-    assert not server.kage._open
+    server.until(lambda: not server.kage._open)
     server.waiting[0](True)
 
 
@@ -203,6 +207,7 @@ def test_one_request_a_connection(server: Server) -> None:
     sock.send(b"a--/x\0")
     sock.send(b"a--/y\0")
     assert server.answer(sock) == b""
+    server.until(lambda: server.asked)
     assert [path for _, path, _ in server.asked] == ["/x"]
 
 
@@ -287,7 +292,7 @@ def test_a_filesystem_that_hangs_holds_nobody_up(
     first = [server.dial() for _ in range(4)]
     for sock in first:
         sock.send(b"l--/x\0")
-    server.turn()
+    server.until(lambda: server.kage._workers == 4)
     assert b"filesystems do not answer" in server.say(b"l--/y\0")
     assert b"filesystems do not answer" in server.say(b"a--/y\0")
     assert server.say(b"i--")[:1] == b"0"
@@ -325,6 +330,7 @@ def test_those_who_say_nothing_are_sent_away(
     waiting.send(b"a--/x\0")
     assert server.answer(silent) == b""
     server.turn(0.3)
+    server.until(lambda: server.asked)
     server.waiting[0](True)
     assert server.answer(waiting) == b"0\0"
 
@@ -335,11 +341,11 @@ def test_only_so_many_at_once_and_a_second(server: Server, monkeypatch: pytest.M
     for _ in range(4):
         waiting.append(server.dial())
         waiting[-1].send(b"a--/x\0")
-        server.turn()
+        server.until(lambda: len(server.asked) == len(waiting))
     assert server.say(b"i--") == b"2\0too many requests are waiting; try again later"
     for answer in server.waiting:
         answer(False)
-    server.turn(0.2)
+    server.until(lambda: not server.kage._open)
     assert server.say(b"i--")[:1] == b"0"
     monkeypatch.setattr(kage, "PAUSE_S", 0.3)
     server.turn(0.3)
@@ -418,7 +424,7 @@ def test_close_ends_all(tmp_path: Path) -> None:
     server = Server(tmp_path)
     socks = [server.dial() for _ in range(3)]
     socks[1].send(b"a--/x\0")
-    server.turn()
+    server.until(lambda: server.asked and len(server.kage._open) == 3)
     server.kage.close()
     server.kage.close()
     server.waiting[0](True)
