@@ -57,7 +57,7 @@ class Channel:
         self._loop = loop
         self._killable = True
         self.present = False  # a console is open
-        self.mounts = Mounts(jail.init, jail.shown, jail.place)
+        self.mounts = Mounts(jail.init, jail.shown, jail.place, jail.generation.bump)
         self.desk = Desk(jail.name, self._state, self.mounts, self._told, self.here, loop)
         self.desk.forget = self._forget
         self._live: Live | None = None

@@ -64,11 +64,18 @@ class Mounts:
     Orders are carried out one after the other, so what is laid is laid in the order of calls.
     """
 
-    def __init__(self, init: Init, shown: Iterable[Shown], place: Callable[[str, bool], None]):
+    def __init__(
+        self,
+        init: Init,
+        shown: Iterable[Shown],
+        place: Callable[[str, bool], None],
+        more: Callable[[], None],
+    ):
         """shown: what the pod was built with. place: makes a mount point in the pod's own home,
-        where one is needed."""
+        where one is needed. more: called before anything is attached."""
         self._init = init
         self._place = place
+        self._more = more
         self._next = FIRST_ORDER
         self._waiting: dict[int, Callable[[orders.Message], None]] = {}
         self._first = tuple(shown)
@@ -110,6 +117,8 @@ class Mounts:
             for _, made in steps:
                 os.close(made.tree)
             raise
+        if steps:
+            self._more()
         self._lay(steps, told)
 
     def _lay(self, steps: list[tuple[Lay, grant.Grant]], told: Told) -> None:

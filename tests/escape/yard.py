@@ -95,6 +95,7 @@ class Yard:
         self.top = podsh.directory("yard")
         self.bound = podsh.directory("yard/bound")
         self.project = podsh.directory("yard/project")
+        self.receiving = podsh.directory("yard/receiving")
         self.facts: dict[str, Any] = {
             "marker": MARKER,
             "calls": syscalls.NAMES[syscalls.native()],
@@ -170,9 +171,10 @@ class Yard:
         path.chmod(0o777)
         self.facts |= {"abstract": name, "path": str(path)}
         datagrams = self._stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-        datagrams.bind(str(self.bound / "datagrams"))
-        (self.bound / "datagrams").chmod(0o777)
-        self.facts["datagrams"] = str(self.bound / "datagrams")
+        path = self.receiving / "datagrams"
+        datagrams.bind(str(path))
+        path.chmod(0o777)
+        self.facts["datagrams"] = str(path)
         udp = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
         self.facts["udp_port"] = udp.getsockname()[1]
