@@ -11,6 +11,7 @@ import errno
 import functools
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, LaunchFailed, UsageError
@@ -90,11 +91,10 @@ def assemble(
     Raises UsageError for what is never granted or hidden, KernelLacks where something below would
     have to be put on it and cannot be.
     """
-    of_kernel = mounts.kernel_mounts()
+    of_kernel, hidden = _known(tuple(hides), int(time.monotonic()))
     is_dir = _check(found.fd, found.path, of_kernel)
     status = os.fstat(found.fd)
     mine = Shown(dst, found.path, (status.st_dev, status.st_ino), is_dir, attrs)
-    hidden = [(path, is_a_dir, where) for path, is_a_dir, where in hidden_paths(hides, Names())]
     for path, _, where in hidden:
         if found.path == path or below(found.path, path):
             raise UsageError(f"is hidden from every pod ({where})", place=found.path)
@@ -120,6 +120,16 @@ def assemble(
         os.close(tree)
         raise
     return Grant(tree, mine, tuple(inner), bool(masks))
+
+
+@functools.lru_cache(maxsize=1)
+def _known(
+    hides: tuple[Hide, ...], second: int
+) -> tuple[list[tuple[str, str, int]], list[tuple[str, bool, str]]]:
+    """The kernel's own filesystems and the hidden paths of this host: a program that reaches for
+    one thing mostly reaches for more, so they are believed for a second."""
+    del second
+    return mounts.kernel_mounts(), hidden_paths(hides, Names())
 
 
 def _covered(entry: Shown, over: Shown) -> bool:

@@ -16,6 +16,7 @@ from podsh.kernel.uapi import AT_FDCWD, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 
 _O_PATH = os.O_PATH | os.O_CLOEXEC
 _IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+_look = mounts.looker(_O_PATH, _IN_ROOT)
 _MAX_LINKS = 40  # as the kernel: MAXSYMLINKS, linux/namei.h
 _READABLE = 0o444
 _ST_RDONLY = os.ST_RDONLY
@@ -69,8 +70,8 @@ class Live:
     def shows(self, path: bytes) -> bool:
         """Whether an absolute path leads to something there: the quick look of most calls."""
         try:
-            fd = mounts.openat2(self.root, path, _O_PATH, resolve=_IN_ROOT)
-        except (OSError, ValueError):
+            fd = _look(self.root, path)
+        except OSError:
             return False
         status = os.fstat(fd)
         os.close(fd)

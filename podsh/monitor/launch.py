@@ -120,8 +120,8 @@ class Jail:
         self.masked = next(iter(builder.masks), None)
         # below these nothing changes for the pod but by a grant, and links of the skeleton
         fixed = [entry for entry in self.shown if entry.attrs & MOUNT_ATTR_RDONLY]
-        self.steady = tuple(entry.dst + "/" * entry.is_dir for entry in fixed if not entry.own)
-        self.steady += tuple(f"{link}/" for link in builder.links)
+        self.steady = tuple(entry.dst for entry in fixed if not entry.own)
+        self.steady += tuple(builder.links)
 
     def look(self) -> Live:
         """The pod as its programs see it; the caller's to close."""

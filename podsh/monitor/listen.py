@@ -118,7 +118,8 @@ class Listeners:
         self.count = 0  # calls that came
         self._lacking = lacking
         self._others = others
-        self._steady = tuple(os.fsencode(path) for path in steady)
+        self._exact = frozenset(os.fsencode(path) for path in steady)
+        self._steady = tuple(path + b"/" for path in self._exact)
         self._known: set[bytes] = set()
         self._vain: dict[tuple[Any, ...], float] = {}
         self._arch = syscalls.native()
@@ -205,7 +206,7 @@ class Listeners:
 
     def _note(self, path: bytes) -> bool:
         """Remember a path that is there and stays there."""
-        if path.startswith(self._steady) and b"/.." not in path:
+        if (path.startswith(self._steady) and b"/.." not in path) or path in self._exact:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
             self._known.add(path)
