@@ -16,7 +16,7 @@ from podsh.jail.resolve import Found, find
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.monitor import caller
 from podsh.monitor.grants import Lay, attributes
-from podsh.monitor.request import Request, next_id
+from podsh.monitor.request import Request, Requests, next_id
 from podsh.monitor.sockets import Sockets, is_abstract
 from podsh.operations import Hide, hostname
 from podsh.policy import access, engine, events
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 # how many different things may be asked for at a time
 MAX_WAITING = 16
-KEPT = 64
 TICK_S = 0.1
 MAX_REFUSED = 4096
 # told again and again by a program in a loop: so many denials, then one line a second
@@ -80,7 +79,8 @@ class Desk:
         self._here = here
         self._loop = loop
         self._ticking = False
-        self.requests: dict[int, Request] = {}  # the waiting ones, and the last decided
+        self.requests = Requests(pod)
+        self._told_full = 0.0
         # what a person refused: for the pod, or for one process (0: for all), by what and how
         self._refused: dict[tuple[caller.Process | None, str, str], None] = {}
         # what was denied because nobody was there to be asked: path and mode
@@ -103,7 +103,7 @@ class Desk:
 
     @property
     def waiting(self) -> list[Request]:
-        return [request for request in self.requests.values() if request.state == "waiting"]
+        return self.requests.waiting
 
     # -- calls
 
@@ -232,17 +232,11 @@ class Desk:
     # -- a person's
 
     def _ask(self, call: Call, want: Want, decision: Decision) -> None:
-        request = next(
-            (
-                known
-                for known in self.waiting
-                if known.path == want.path and known.mode == want.mode
-            ),
-            None,
-        )
-        if request is not None:
+        request = self.requests.same(want)
+        if request is not None and self.requests.has_room():
             request.join(call)
-            self._emit_fields("merged", id=request.id, count=request.count)
+            if not request.count & (request.count - 1):  # at 2, 4, 8…: a storm is a few lines
+                self._emit_fields("merged", id=request.id, count=request.count)
             return
         if not self._here():
             if len(self.unasked) < MAX_REFUSED:
@@ -250,35 +244,23 @@ class Desk:
             self._deny(call, want, Rule("unattended"))
             call.proceed()
             return
-        if len(self.waiting) >= MAX_WAITING:
-            self._note(f"{MAX_WAITING} requests wait: denied {want.mode} {want.path}")
+        if len(self.waiting) >= MAX_WAITING or not self.requests.has_room():
+            if time.monotonic() > self._told_full + 1:
+                self._told_full = time.monotonic()
+                self._note(f"{len(self.waiting)} requests wait: denied {want.mode} {want.path}")
             call.proceed()
             return
         request = Request(next_id(), self._pod, call, want, decision, self.state.name)
-        self.requests[request.id] = request
-        self._drop_old()
+        self.requests.add(request)
         self._told(request.event())
         self._tick_later()
-
-    def _drop_old(self) -> None:
-        decided = [ident for ident, one in self.requests.items() if one.state != "waiting"]
-        for ident in decided[:-KEPT]:
-            del self.requests[ident]
-
-    def _get(self, ident: int) -> Request:
-        request = self.requests.get(ident)
-        if request is None:
-            raise UsageError(f"no request {ident}", place=self._pod)
-        if request.state != "waiting":
-            raise UsageError(f"request {ident}: {request.state} already", place=self._pod)
-        return request
 
     def allow(self, ident: int, path: str, mode: Mode, scope: str, told: Told) -> None:
         """A person grants request ``ident``: its object, or a directory above it.
 
         Raises UsageError; what fails later is told.
         """
-        request = self._get(ident)
+        request = self.requests.get(ident)
         request.check(path)
         if request.to and path == request.path:
             self._move(request, told)
@@ -373,7 +355,7 @@ class Desk:
 
     def deny(self, ident: int, always: bool) -> None:
         """A person refuses it: for good, or for the processes that asked."""
-        request = self._get(ident)
+        request = self.requests.get(ident)
         for who in [None] if always else request.processes():
             self._refused[who, request.path, request.mode] = None
         while len(self._refused) > MAX_REFUSED:
@@ -492,8 +474,3 @@ class Desk:
 
     def _note(self, text: str) -> None:
         self._emit_fields("note", text=text)
-
-    def rows(self, all_of_them: bool = False) -> list[dict[str, Any]]:
-        """The waiting requests, or the decided ones too."""
-        shown = self.requests.values() if all_of_them else self.waiting
-        return [request.row() for request in shown]

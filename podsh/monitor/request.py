@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # a call that was interrupted by a signal is often made again at once
 IDLE_S = 1.0
+KEPT = 64
+MAX_CALLS = 512
 
 
 def next_id() -> int:
@@ -159,6 +161,49 @@ class Request:
     def row(self) -> dict[str, Any]:
         """As ``requests`` lists it."""
         return {**self._fields(), "state": self.state, "count": self.count}
+
+
+class Requests:
+    """Those of one pod that wait, and the last that were decided."""
+
+    def __init__(self, pod: str) -> None:
+        self._pod = pod
+        self._all: dict[int, Request] = {}
+
+    @property
+    def waiting(self) -> list[Request]:
+        return [request for request in self._all.values() if request.state == "waiting"]
+
+    def has_room(self) -> bool:
+        """Whether one more call may wait: each holds a descriptor here."""
+        return sum(len(request.calls) for request in self.waiting) < MAX_CALLS
+
+    def same(self, want: Want) -> Request | None:
+        """The one that waits for just that."""
+        for request in self.waiting:
+            if request.path == want.path and request.mode == want.mode:
+                return request
+        return None
+
+    def add(self, request: Request) -> None:
+        self._all[request.id] = request
+        decided = [ident for ident, one in self._all.items() if one.state != "waiting"]
+        for ident in decided[:-KEPT]:
+            del self._all[ident]
+
+    def get(self, ident: int) -> Request:
+        """The one of that number, which waits. Raises UsageError."""
+        request = self._all.get(ident)
+        if request is None:
+            raise UsageError(f"no request {ident}", place=self._pod)
+        if request.state != "waiting":
+            raise UsageError(f"request {ident}: {request.state} already", place=self._pod)
+        return request
+
+    def rows(self, all_of_them: bool = False) -> list[dict[str, Any]]:
+        """As ``requests`` lists them: the waiting ones, or the decided ones too."""
+        shown = self._all.values() if all_of_them else self.waiting
+        return [request.row() for request in shown]
 
 
 def _shown(text: str) -> str:

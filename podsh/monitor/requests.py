@@ -23,7 +23,7 @@ _MODES: tuple[Mode, ...] = ("read", "write", "connect")
 
 
 def requests(pod: Pod, _: dict[str, Any], answer: Answer) -> None:
-    rows = pod.requests.desk.rows(all_of_them=True)
+    rows = pod.requests.desk.requests.rows(all_of_them=True)
     answer({"requests": rows, "held": pod.requests.here()})
 
 
@@ -109,7 +109,7 @@ def snapshot(pod: Pod) -> dict[str, Any]:
         "domain": known.name if known is not None else "",
         "candidates": list(known.names) if known is not None else [],
         "waiting": len(desk.waiting),
-        "requests": desk.rows(),
+        "requests": desk.requests.rows(),
         "calls": pod.requests.calls,
         "grants": grants(pod),
     }
