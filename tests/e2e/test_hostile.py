@@ -79,7 +79,7 @@ def test_a_home_deeper_than_any_path_is_removed(podsh: Podsh) -> None:
 
 
 def test_a_name_is_free_while_the_old_pods_files_are_removed(podsh: Podsh) -> None:
-    many = "cd; for i in $(seq 100); do mkdir $i; (cd $i; seq 300 | xargs touch); done"
+    many = "cd; for i in $(seq 50); do mkdir $i; (cd $i; seq 300 | xargs touch); done"
     assert podsh.run("run", "-n", "again", "--", "sh", "-c", many).code == 0
     removing = podsh.start("rm", "again")
     try:

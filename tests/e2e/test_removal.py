@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 QUICK = """
 from podsh.portal.client import connect
 portal = connect()
-for turn in range(200):
+for turn in range(100):
     fields = {"argv": ["true"], "name": "gone", "detach": True, "cwd": "/", "environ": {}}
     portal.call("run", **fields)
     portal.call("wait", name="gone")

@@ -147,13 +147,14 @@ def test_refused_calls_are_told_once(podsh: Podsh) -> None:
 
 
 STUBBORN = """
-import ctypes, os, signal, sys, threading, time
+import os, signal, sys, threading
 if "catch" in sys.argv: signal.signal(signal.SIGSYS, lambda *_: None)
 if "ignore" in sys.argv: signal.signal(signal.SIGSYS, signal.SIG_IGN)
 if "block" in sys.argv: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGSYS})
 if "thread" in sys.argv:
-    threading.Thread(target=os.getpgid, args=(0,)).start(); time.sleep(5)
-os.getpgid(0)
+    thread = threading.Thread(target=os.getpgid, args=(0,)); thread.start(); thread.join()
+else:
+    os.getpgid(0)
 print("alive")
 """
 
