@@ -15,7 +15,7 @@ COMPILED := .venv/.compiled
 
 SETUP_SOURCES := pyproject.toml .ci/setup.sh .ci/packages.sh \
 	podsh/kernel/shim.py \
-	$(wildcard podsh/native/*.py podsh/native/init/* podsh/native/shim/*)
+	$(wildcard podsh/native/*.py podsh/native/init/* podsh/native/pages/* podsh/native/shim/*)
 PYTHON_SOURCES := $(wildcard podsh/*.py podsh/*/*.py)
 
 # a checkout that was moved has scripts that name the old place
@@ -74,5 +74,5 @@ format: setup
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .hypothesis bench.json
-	rm -f podsh/native/podsh-init podsh/native/podsh-init-asan podsh/native/podsh-shim.so
+	rm -f podsh/native/podsh-init podsh/native/podsh-init-asan podsh/native/*.so
 	find podsh tests -name __pycache__ -prune -exec rm -rf {} +

@@ -93,6 +93,11 @@ def shim_library() -> str:
     return os.path.join(package_dir(), "native", "podsh-shim.so")
 
 
+def pages_library() -> str:
+    """The library by which monitors share memory (built with the package)."""
+    return os.path.join(package_dir(), "native", "podsh-pages.so")
+
+
 def own_paths() -> tuple[str, ...]:
     """What no pod may see: state, configuration, cache, runtime, code, the shipped profiles (a pod
     that could write them would decide what the next one sees), virtual environment."""

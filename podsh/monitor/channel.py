@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import traceback
@@ -198,6 +199,11 @@ class Channel:
     def calls(self) -> int:
         """How many were held so far, for a moment or longer."""
         return self._listeners.count if self._listeners is not None else 0
+
+    def works(self) -> bool:
+        """Whether threads are at work, beside those that wait for calls."""
+        waiting = len(self._listeners.served) if self._listeners is not None else 0
+        return _thread._count() > waiting
 
     def denied(self) -> dict[str, Any]:
         """For the end of a program: what nobody could be asked about, the first few by name."""

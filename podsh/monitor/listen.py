@@ -116,6 +116,7 @@ class Listeners:
         """
         self.live = live
         self.count = 0  # calls that came
+        self.served: set[int] = set()  # listeners, each by a thread
         self._lacking = lacking
         self._others = others
         self._exact = frozenset(os.fsencode(path) for path in steady)
@@ -135,6 +136,7 @@ class Listeners:
         notify.sync_wake_up(listener)
         # not threading's: what that does after a fork costs each monitor 0.4 MiB
         _thread.stack_size(_STACK_BYTES)
+        self.served.add(listener)
         _thread.start_new_thread(self._serve, (listener, ended))
 
     def forget(self) -> None:
@@ -146,6 +148,7 @@ class Listeners:
         try:
             self._loop(listener)
         finally:
+            self.served.discard(listener)
             # calls that are still held keep the number: it is closed with the monitor
             ended()
 

@@ -48,6 +48,8 @@ class Loop:
         # the number keeps those of the same moment in order, and calls from being compared
         self._later: list[tuple[float, int, Call]] = []
         self._number = 0
+        self._at_rest: tuple[float, Callable[[], object]] | None = None
+        self._resting = False
         self._waking, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.add_reader(self._waking, self._woken)
 
@@ -102,6 +104,10 @@ class Loop:
         self._number += 1
         heapq.heappush(self._later, (self.time() + delay_s, self._number, (callback, args)))
 
+    def at_rest(self, after_s: float, callback: Callable[[], object]) -> None:
+        """Call whenever there was something to do, and then nothing for so long."""
+        self._at_rest = (after_s, callback)
+
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Call once, after what is being done."""
         self._soon.append((callback, args))
@@ -142,8 +148,16 @@ class Loop:
         elif self._later:
             due = max(self._later[0][0] - self.time(), 0.0)
             patience_s = due if patience_s is None else min(due, patience_s)
+        rest = None if self._resting else self._at_rest
+        if rest is not None and (patience_s is None or patience_s > rest[0]):
+            patience_s = rest[0]
+        else:
+            rest = None
         # rounded up: a timer is not looked for before it is due
         found = self._poll.poll(None if patience_s is None else -int(-patience_s * 1000 // 1))
+        self._resting = rest is not None and not found
+        if rest is not None and not found:
+            self._call((rest[1], ()))
         # by what was asked for: a number may be another descriptor's in the midst of these
         for fd, mask, watched in [(fd, mask, self._watched[fd]) for fd, mask in found]:
             if mask & ~select.POLLOUT and self._watched.get(fd) is watched:

@@ -37,24 +37,29 @@ from podsh.wire.framing import Decoder, encode_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podsh.kernel.pages import Pages
     from podsh.operations import Row
 
 # a foreground client that never comes for its pod
 START_S = 10.0
 SETTLE_S = 0.01
+# after so long without anything to do, memory is given back
+REST_S = 1.0
 
 
 def standby(
     requests: socket.socket,
     template_fd: int,
     habit: tuple[int, list[Row]],
+    pages: Pages | None,
     taken: Callable[[], None],
 ) -> None:
     """Wait for a launch message, then be that pod's monitor until it ends. Returns at the end.
 
     ``requests``: the socket that all standby monitors read from; a message comes with the
     memfd of its fields and one end of the connection to the portal. ``habit``: the number of
-    what most pods begin with, and its operations. ``taken()`` tells the zygote.
+    what most pods begin with, and its operations. ``pages``: as the zygote had them. ``taken()``
+    tells the zygote.
     """
     # whatever can be done before anybody waits: the namespaces are made; and no collection of
     # garbage gets between a launch and its answer
@@ -80,7 +85,7 @@ def standby(
         if trouble is not None or begun is None:
             taken()
             raise trouble or LaunchFailed("no init")
-        _live(begun, message, portal, taken)
+        _live(begun, message, portal, pages, taken)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
@@ -154,6 +159,7 @@ def _live(
     begun: Begun,
     message: dict[str, Any],
     portal: socket.socket,
+    pages: Pages | None,
     taken: Callable[[], None],
 ) -> None:
     try:
@@ -196,6 +202,10 @@ def _live(
             announced = True
             server.notify({"ev": "ready", **server.snapshot(), "state": "ready"})
 
+    def rest() -> None:
+        if pages is not None and not pod.requests.works():
+            pages.give_back()
+
     pod = Pod(loop, jail, notify)
     kage = Kage(loop, jail.listener(), jail.init_pid, _asks(pod))
     if message["detach"]:
@@ -206,6 +216,7 @@ def _live(
         announce()  # else with what comes next: one wake-up of the portal less
     loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
     loop.call_later(SETTLE_S, settle)
+    loop.at_rest(REST_S, rest)
     if not message["detach"]:
         loop.call_later(START_S, pod.end)
     loop.run(lambda: pod.done)

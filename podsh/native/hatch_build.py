@@ -1,4 +1,4 @@
-"""Build hook: compiles the static init and the shim for `pip install .`, `-e .` and wheels."""
+"""Build hook: compiles the static init and the libraries for `pip install .`, `-e .` and wheels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class NativeBuildHook(BuildHookInterface[Any]):
-    """Puts ``podsh-init`` and ``podsh-shim.so`` into podsh/native, and tags the wheel for this
-    platform."""
+    """Puts ``podsh-init``, ``podsh-shim.so`` and ``podsh-pages.so`` into podsh/native, and tags the
+    wheel for this platform."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, except for an sdist, which carries the sources."""
@@ -25,8 +25,8 @@ class NativeBuildHook(BuildHookInterface[Any]):
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        built = (module.build(native), module.build_shim(native))
-        # any Python 3 will do, one machine type: neither needs a library
+        built = (module.build(native), module.build_shim(native), module.build_pages(native))
+        # any Python 3 will do, one machine type
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"

@@ -17,6 +17,7 @@ import time
 import traceback
 
 from podsh.kernel import process
+from podsh.kernel.pages import Pages
 from podsh.monitor import main as monitor
 
 TYPE_CHECKING = False
@@ -43,12 +44,24 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     monitor.warm_up()
+    # then the cache of attributes knows what monitors look up, and nothing that they would put out
+    sys._clear_type_cache()
+    monitor.warm_up()
     gc.collect()
     gc.freeze()
-    _serve(requests, template_fd, habits)
+    _serve(requests, template_fd, habits, _pages())
 
 
-def _serve(requests: socket.socket, template_fd: int, habits: socket.socket) -> None:
+def _pages() -> Pages | None:
+    try:
+        return Pages()
+    except OSError:
+        return None  # a pod takes more memory then
+
+
+def _serve(
+    requests: socket.socket, template_fd: int, habits: socket.socket, pages: Pages | None
+) -> None:
     taken_in, taken_out = os.pipe()
     children, wake = socket.socketpair()
     children.setblocking(False)
@@ -69,7 +82,7 @@ def _serve(requests: socket.socket, template_fd: int, habits: socket.socket) -> 
     poll.register(habits, select.POLLIN)
 
     def fork() -> None:
-        standby.add(_fork(requests, template_fd, habit, taken_in, taken_out))
+        standby.add(_fork(requests, template_fd, habit, pages, taken_in, taken_out))
 
     while True:
         # the next one is forked beside a launch only where none is left
@@ -119,6 +132,7 @@ def _fork(
     requests: socket.socket,
     template_fd: int,
     habit: tuple[int, list[Row]],
+    pages: Pages | None,
     taken_in: int,
     taken_out: int,
 ) -> int:
@@ -138,7 +152,7 @@ def _fork(
             os.write(taken_out, os.getpid().to_bytes(4, "little"))
             os.close(taken_out)
 
-        monitor.standby(requests, template_fd, habit, taken)
+        monitor.standby(requests, template_fd, habit, pages, taken)
         code = 0
     except BaseException:
         traceback.print_exc()  # stderr is the portal's log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from tests.helpers.runner import Podsh
 
 PODS = 20
+# for the last one to be idle too: its monitor gives memory back after a second (monitor/main.py)
+IDLE_S = 2.0
 
 
 def pss_kib(pid: int) -> int:
@@ -27,6 +30,7 @@ def measure(podsh: Podsh) -> dict[str, float]:
     for name in names:
         done = podsh.run("run", "-d", "-n", name, "--", "sleep", "1000")
         assert done.code == 0, done.err
+    time.sleep(IDLE_S)
     try:
         rows = {str(row["name"]): row for row in podsh.ps()}
         every = processes.processes()

@@ -126,3 +126,21 @@ def test_what_raises_does_not_end_it(loop: Loop, capsys: pytest.CaptureFixture[s
     loop.run(lambda: bool(came), PATIENCE_S)
     assert came == ["after"]
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_rest(loop: Loop, pair: tuple[socket.socket, socket.socket]) -> None:
+    """Once for each time that there was something to do, and not before it is over."""
+    ours, theirs = pair
+    rested: list[float] = []
+    loop.at_rest(0.05, lambda: rested.append(loop.time()))
+    loop.add_reader(ours.fileno(), lambda: ours.recv(9))
+    began = loop.time()
+    for number in range(4):
+        loop.call_later(number * 0.03, theirs.send, b"x")
+    loop.run(lambda: bool(rested), PATIENCE_S)
+    assert rested[0] - began >= 0.09 + 0.05
+    loop.run(lambda: False, 0.3)
+    assert len(rested) == 1
+    theirs.send(b"x")
+    loop.run(lambda: len(rested) > 1, PATIENCE_S)
+    assert len(rested) == 2
