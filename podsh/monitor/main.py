@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import marshal
 import os
 import signal
 import socket
@@ -11,34 +10,24 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from podsh.errors import LaunchFailed
-from podsh.jail import build, encode, orders, whole
+from podsh.jail import whole
 from podsh.kernel import fds, process
+from podsh.monitor import rehearsal
 from podsh.monitor.kage import Asks, Kage
-from podsh.monitor.launch import Begun, Jail, describe, encoded, filter_of, read_message
+from podsh.monitor.launch import Begun, Jail, describe, read_message
 from podsh.monitor.loop import Loop
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
 from podsh.monitor.server import Server
-from podsh.monitor.terminal import Terminal
 from podsh.monitor.touch import Touch
-from podsh.operations import (
-    STANDARD,
-    Bind,
-    Filter,
-    Hide,
-    Hostname,
-    JailPlan,
-    Program,
-    Sysctl,
-    Tmpfs,
-)
-from podsh.wire.channel import Channel
-from podsh.wire.framing import Decoder, encode_json
+from podsh.operations import Hide
+from podsh.wire.framing import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podsh.kernel.pages import Pages
     from podsh.operations import Row
+    from podsh.wire.channel import Channel
 
 # a foreground client that never comes for its pod
 START_S = 10.0
@@ -68,7 +57,7 @@ def standby(
     trouble: Exception | None = None
     try:
         begun = Begun(template_fd, habit)
-        warm_up()
+        rehearsal.warm_up()
     except Exception as exc:
         trouble = exc  # told to whoever wants a pod; ending now would only fork the next one
     data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
@@ -90,59 +79,6 @@ def standby(
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
         raise
-
-
-def warm_up() -> None:
-    """Go once through what a launch does.
-
-    In the zygote, so that monitors are forked with everything loaded and specialised; and again
-    in each standby, since the pages that this touches are shared until then, and copying them
-    is half of what a launch takes.
-    """
-    plan = JailPlan(
-        name="warm-up",
-        profile="",
-        ops=(
-            Hostname("warm-up"),
-            Sysctl("kernel/pid_max", "400"),
-            Tmpfs("/tmp", 0o1777, 1 << 20),
-            Bind("/usr", None, False, True, False, False, False, ""),
-            Bind("/bin", None, False, True, False, False, True, ""),
-            Bind("/nowhere/at/all", None, False, True, False, False, True, ""),
-            Hide((("/nowhere/at/all", ""), ("/etc/shadow*", ""), ("/etc/passwd", ""))),
-        ),
-        net="none",
-        filter=Filter(refuse_setid=os.getuid() == 0),
-        program=Program(("true",), (("A", "b"),), ("/",), rlimits=(("CORE", 1, 1),)),
-    )
-    plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
-    with build.Builder(STANDARD) as builder:
-        encode.plan(builder.shown(0)[0])
-        encode.plan(builder.more(plan.ops, 0)[0])
-        encode.plan(builder.hidden(0)[0])
-    code = encoded(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
-    os.close(orders.memfd(code))
-    _rehearse_talk()
-    Decoder().feed(encode_json({"ev": "ready", "pid": 1, "argv": ["true"], "ts": 0.5}))
-
-
-def _rehearse_talk() -> None:
-    """A channel and a terminal in a loop, for ``warm_up``."""
-    loop = Loop()
-    ours, theirs = socket.socketpair()
-    master, slave = os.openpty()
-    channel = Channel(loop, ours, lambda *_: None, lambda *_: None)
-    ended: list[Terminal] = []
-    terminal = Terminal(loop, master, None, ended.append)
-    theirs.sendall(encode_json({"op": "start"}))
-    os.write(slave, b"x")
-    os.close(slave)
-    channel.send({"ev": "ready"})
-    terminal.linger()
-    loop.run(lambda: bool(ended), START_S)
-    channel.close()
-    theirs.close()
-    loop.close()
 
 
 def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) -> None:

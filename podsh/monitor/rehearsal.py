@@ -1,0 +1,140 @@
+"""What a launch goes through, rehearsed: before monitors are forked, and in each standby."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+from podsh.jail import build, encode, orders
+from podsh.jail.generation import Generation
+from podsh.jail.live import Live
+from podsh.monitor.kage import Asks, Kage
+from podsh.monitor.launch import encoded, filter_of, spec_of
+from podsh.monitor.listen import Listeners
+from podsh.monitor.loop import Loop
+from podsh.monitor.pod import Pod
+from podsh.monitor.server import Server
+from podsh.monitor.terminal import Terminal
+from podsh.operations import (
+    STANDARD,
+    Bind,
+    Filter,
+    Hide,
+    Hostname,
+    JailPlan,
+    Program,
+    Sysctl,
+    Tmpfs,
+)
+from podsh.wire.channel import Channel
+from podsh.wire.framing import Decoder, encode_json
+
+PATIENCE_S = 10.0
+
+
+# CPython rewrites a function when it is called so often (QUICKENING_WARMUP_DELAY), then no more
+TIMES = 8
+
+
+def warm_up() -> None:
+    """Go once through what a launch does.
+
+    In the zygote, so that monitors are forked with everything loaded and specialised; and again
+    in each standby, since the pages that this touches are shared until then, and copying them
+    is half of what a launch takes.
+    """
+    plan = JailPlan(
+        name="warm-up",
+        profile="",
+        ops=(
+            Hostname("warm-up"),
+            Sysctl("kernel/pid_max", "400"),
+            Tmpfs("/tmp", 0o1777, 1 << 20),
+            Bind("/usr", None, False, True, False, False, False, ""),
+            Bind("/bin", None, False, True, False, False, True, ""),
+            Bind("/nowhere/at/all", None, False, True, False, False, True, ""),
+            Hide((("/nowhere/at/all", ""), ("/etc/shadow*", ""), ("/etc/passwd", ""))),
+        ),
+        net="none",
+        filter=Filter(refuse_setid=os.getuid() == 0),
+        program=Program(("true",), (("A", "b"),), ("/",), rlimits=(("CORE", 1, 1),)),
+    )
+    plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
+    with build.Builder(STANDARD) as builder:
+        encode.plan(builder.shown(0)[0])
+        encode.plan(builder.more(plan.ops, 0)[0])
+        encode.plan(builder.hidden(0)[0])
+    code = encoded(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
+    os.close(orders.memfd(code))
+    _rehearse_talk()
+    _rehearse_pod(plan)
+    Decoder().feed(encode_json({"ev": "ready", "pid": 1, "argv": ["true"], "ts": 0.5}))
+
+
+def _rehearse_talk() -> None:
+    """A channel and a terminal in a loop, for ``warm_up``."""
+    loop = Loop()
+    ours, theirs = socket.socketpair()
+    master, slave = os.openpty()
+    channel = Channel(loop, ours, lambda *_: None, lambda *_: None)
+    ended: list[Terminal] = []
+    terminal = Terminal(loop, master, None, ended.append)
+    theirs.sendall(encode_json({"op": "start"}))
+    os.write(slave, b"x")
+    os.close(slave)
+    channel.send({"ev": "ready"})
+    terminal.linger()
+    loop.run(lambda: bool(ended), PATIENCE_S)
+    channel.close()
+    theirs.close()
+    loop.close()
+
+
+def _rehearse_pod(plan: JailPlan) -> None:
+    """All that a live pod has in its monitor, made and let go of, for ``warm_up``."""
+    loop = Loop()
+    page = Generation()
+    ours, theirs = socket.socketpair()
+    init, init_end = socket.socketpair()
+    asked, nobody = socket.socketpair()
+    jail: Any = SimpleNamespace(
+        init=init,
+        init_pid=os.getpid(),
+        generation=page,
+        look=lambda: Live.of(os.getpid()),
+        masked=None,
+        name=plan.name,
+        place=None,
+        plan=plan,
+        policy={"confined": False},
+        remove=True,
+        shown=(),
+        spec=spec_of(plan.filter),
+        state_dir="/nowhere",
+        steady=(),
+    )
+    pod = Pod(loop, jail, lambda event: None)
+    nothing: Any = None
+    asks = Asks(nothing, False, nothing, nothing, nothing, nothing, nothing)
+    kage = Kage(loop, asked, os.getpid(), asks)
+    server = Server(loop, pod, init_end, "/nowhere/at/all")
+    server.adopt(ours)
+    server.notify({"ev": "ready", **server.snapshot(), "state": "ready"})
+    live = pod.requests.live
+    Listeners(live, nothing, nothing, ("/usr/",))
+    for path in (b"/usr", b"/nowhere/at/all"):
+        live.shows(path)
+        live.look(os.getpid(), os.fsdecode(path))
+    live.close()
+    server.close()
+    kage.close()
+    for channel in server.clients:
+        channel.close()
+    pod.close()
+    loop.close()
+    page.close()
+    for each in (theirs, init, init_end, asked, nobody):
+        each.close()
