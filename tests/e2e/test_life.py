@@ -26,6 +26,16 @@ def portal_pid(podsh: Podsh) -> int:
     raise AssertionError(done)
 
 
+def kill_portal(podsh: Podsh) -> None:
+    """Kill it, and wait until it is dead."""
+    pid = portal_pid(podsh)
+    os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 10
+    while any(p.pid == pid and p.state != "Z" for p in processes.below(os.getpid())):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def portals() -> set[int]:
     return {p.pid for p in processes.below(os.getpid()) if p.name == "podsh: portal"}
 
@@ -42,13 +52,13 @@ def test_pods_outlive_the_portal_and_are_adopted(make_podsh: Callable[[], Podsh]
     podsh.run("run", "-d", "-n", "done", "--", "sh", "-c", "exit 3")
     podsh.run("wait", "done", "exit")
     pid = row(podsh, "live")["pid"]
-    os.kill(portal_pid(podsh), signal.SIGKILL)
-    time.sleep(0.2)
+    kill_portal(podsh)
     assert row(podsh, "live")["pid"] == pid
     assert row(podsh, "live")["state"] == "running"
     assert (row(podsh, "done")["state"], row(podsh, "done")["exit"]) == ("exited", 3)
-    time.sleep(1)
-    assert podsh.run("logs", "live").out.split() == ["before", "after"]
+    end = time.monotonic() + 10
+    while (said := podsh.run("logs", "live").out.split()) != ["before", "after"]:
+        assert time.monotonic() < end, said
     assert podsh.run("exec", "live", "--", "true").code == 0
     podsh.run("kill", "-s", "KILL", "live")
     podsh.wait_state("live", "exited")
@@ -58,9 +68,14 @@ def test_a_pod_that_ends_while_no_portal_is_there_is_known_afterwards(
     make_podsh: Callable[[], Podsh],
 ) -> None:
     podsh = make_podsh()
-    podsh.run("run", "-d", "-n", "short", "--", "sh", "-c", "sleep 0.7; exit 6")
-    os.kill(portal_pid(podsh), signal.SIGKILL)
-    time.sleep(1.5)
+    podsh.run("run", "-d", "-n", "short", "--", "sh", "-c", "sleep 1.5; exit 6")
+    kill_portal(podsh)
+    ended = podsh.state / "podsh/pods/short/exit.json"
+    assert not ended.exists()
+    end = time.monotonic() + 10
+    while not ended.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
     assert (row(podsh, "short")["state"], row(podsh, "short")["exit"]) == ("exited", 6)
 
 

@@ -193,7 +193,9 @@ class Podsh:
 
     def forget_pods(self) -> list[str]:
         """Remove every pod; the names of those that were still alive (these are killed)."""
-        pods = self.ps()
+        made = self.state / "podsh/pods"
+        # every pod has its directory there: most tests leave none, and nobody has to be asked
+        pods = self.ps() if made.exists() and any(made.iterdir()) else []
         live = [str(row["name"]) for row in pods if row["state"] in LIVE]
         if live:
             self.run("kill", "-s", "KILL", *live)
