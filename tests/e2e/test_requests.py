@@ -298,7 +298,8 @@ def test_a_shipped_profile_is_extended(podsh: Podsh, file: Path, profiles: Path)
     assert said.code == 0, said.err
     pod.end()
     assert 'extends = "shell"' in (profiles / "shell.toml").read_text()
-    assert podsh.run("profile", "check").code == 0
+    checked = podsh.run("profile", "check", "shell")
+    assert checked.code == 0, checked.out + checked.err
     assert podsh.pod("cat", str(file), options=("-p", "shell")).out == CONTENT
 
 
