@@ -59,7 +59,7 @@ def warm_up() -> None:
             Hide((("/nowhere/at/all", ""), ("/etc/shadow*", ""), ("/etc/passwd", ""))),
         ),
         net="none",
-        filter=Filter(refuse_setid=os.getuid() == 0),
+        filter=Filter(refuse_setid=os.getuid() == 0, notify=True),
         program=Program(("true",), (("A", "b"),), ("/",), rlimits=(("CORE", 1, 1),)),
     )
     plan = JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire())))
