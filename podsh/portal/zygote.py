@@ -86,11 +86,15 @@ def _serve(
     def fork() -> None:
         standby.add(_fork(requests, template_fd, habit, pages, taken_in, taken_out))
 
+    ending = False
     while True:
-        # the next one is forked beside a launch only where none is left
-        while not standby:
+        # the next one is forked beside a launch only where none is left; after the portal's end for
+        # what it had still ordered
+        while not standby and not (ending and _is_empty(requests)):
             fork()
-        events = poll.poll(REFILL_MS if len(standby) < STANDBY else None)
+        if ending and not standby:
+            return
+        events = poll.poll(None if ending or len(standby) >= STANDBY else REFILL_MS)
         if not events:
             fork()
         for fd, _ in events:
@@ -104,14 +108,21 @@ def _serve(
             elif fd == children.fileno():
                 children.recv(4096)
                 gone = _reaped()
-                if gone & standby:
+                if gone & standby and not ending:
                     time.sleep(CRASH_S)  # one that ended by itself: the next may do so too
                 standby -= gone
             elif fd == requests.fileno():
                 # the standbys read the same end of file; monitors of live pods go on
-                for pid in standby:
-                    os.waitpid(pid, 0)
-                return
+                poll.unregister(requests)
+                ending = True
+
+
+def _is_empty(requests: socket.socket) -> bool:
+    """Whether no launch waits there for a standby."""
+    try:
+        return not requests.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
 
 
 def _pids(data: bytes) -> set[int]:
