@@ -51,7 +51,7 @@ run: $(READY_RUN) $(COMPILED)
 
 test: static
 	@.ci/packages.sh test || [ -z "$$PODSH_MUST_WORK" ]
-	@$(BIN)/python -m pytest $(value ARGS)
+	@$(BIN)/python -m tests $(value ARGS)
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak --timeout 1800 $(value ARGS)
