@@ -466,7 +466,10 @@ def test_swaps_reach_nothing(supervised: Callable[..., Seen], attacker: Path, ki
     tries = 10 * TRIES if kind == "descriptor" else 2 * TRIES
     careless = supervised(f"{head}{tries}\n{code}", unsafe=True, **how)
     assert careless.stream > 0, "the attack does not work, and proves nothing"
-    seen = supervised(f"{head}{TRIES}\n{code}", **how)
-    assert seen.stream == 0
+    for _ in range(5):  # it may always come too early, or too late, to be seen
+        seen = supervised(f"{head}{TRIES}\n{code}", **how)
+        assert seen.stream == 0
+        if seen.asked:
+            break
     assert seen.asked, "the forbidden one was never seen"
     assert set(seen.asked) == {f"{seen.host}/stream"}
