@@ -93,19 +93,19 @@ def help_(args: Args, context: Context) -> int:
     """All commands, a line each; or those that begin with the given words."""
     words = args.many("cmd")
     if not words:
-        width = max(len(command.name) for command in registry.COMMANDS)
-        for command in registry.COMMANDS:
+        width = max(len(command.name) for command in registry.commands())
+        for command in registry.commands():
             context.out(f"{command.name:<{width}}  {command.help}")
         context.out("\nhelp CMD says more; in a pod C-] comes back to the console.")
         return 0
     wanted = " ".join(words)
     found = [
         command
-        for command in registry.COMMANDS
+        for command in registry.commands()
         if command.name == wanted or command.name.startswith(wanted + " ")
     ]
     if not found:
-        names = [command.name for command in registry.COMMANDS]
+        names = [command.name for command in registry.commands()]
         raise UsageError(f"no command called {wanted!a}", place="help", hint=near(wanted, names))
     context.out("\n\n".join(help_text(command) for command in found))
     return 0

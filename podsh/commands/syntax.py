@@ -60,6 +60,9 @@ class Option:
         return f" [{self.value}]" if self.bare else f" {self.value}"
 
 
+JSON = Option("--json", help="one JSON object a line")
+
+
 class Word:
     """A positional argument; its key in ``Args`` is ``name`` in lower case."""
 

@@ -31,7 +31,7 @@ def candidates(words: Sequence[str], source: Source) -> list[tuple[str, str]]:
         command, given = registry.find(before)
     except UsageError:
         group = before[0] + " "
-        names = [(c.name, c.help) for c in registry.COMMANDS if c.name.startswith(group)]
+        names = [(c.name, c.help) for c in registry.commands() if c.name.startswith(group)]
         if len(before) > 1:
             return []
         return _starting([(name.removeprefix(group), text) for name, text in names], last)
@@ -40,7 +40,7 @@ def candidates(words: Sequence[str], source: Source) -> list[tuple[str, str]]:
 
 def _first_words() -> list[tuple[str, str]]:
     found: dict[str, str] = {}
-    for command in registry.COMMANDS:
+    for command in registry.commands():
         first, _, second = command.name.partition(" ")
         found.setdefault(first, f"{first} {second}, …" if second else command.help)
     return list(found.items())

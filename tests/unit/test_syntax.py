@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podsh.commands.registry import COMMANDS, find
+from podsh.commands.registry import FAMILIES, commands, find, table
 from podsh.commands.script import split
 from podsh.commands.syntax import Args, HelpWanted, parse
 from podsh.errors import UsageError
@@ -15,7 +15,7 @@ def parsed(line: str) -> Args:
     return parse(command, rest)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.name)
+@pytest.mark.parametrize("command", commands(), ids=lambda c: c.name)
 def test_every_entry_is_sound(command: object) -> None:
     from podsh.commands.syntax import Command
 
@@ -31,6 +31,12 @@ def test_every_entry_is_sound(command: object) -> None:
     assert found is command
     parse(found, rest)
     assert command.synopsis().startswith(command.name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_say_what_is_in_their_tables(family: str) -> None:
+    words = [command.name.partition(" ")[0] for command in table(family)]
+    assert tuple(dict.fromkeys(words)) == FAMILIES[family]
 
 
 def test_run_takes_options_until_the_program() -> None:

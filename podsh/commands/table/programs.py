@@ -1,0 +1,152 @@
+"""Programs in pods: run, trace, and the command lines of jettison and StemJail."""
+
+from __future__ import annotations
+
+from podsh.commands.syntax import Command, Option, Word
+
+PROFILE = Option(
+    "-p",
+    "--profile",
+    value="PROFILE",
+    complete="profile",
+    repeat=True,
+    help="profile to run in (several: their union); a name or a file",
+)
+RO = Option("--ro", value="PATH", complete="path", repeat=True, help="show PATH, read-only")
+RW = Option("--rw", value="PATH", complete="path", repeat=True, help="show PATH, writable")
+NET = Option(
+    "--net",
+    value="MODE",
+    choices=("none", "loop", "host"),
+    help="network: none, loop or host",
+)
+ENV = Option(
+    "--env",
+    value="K=V",
+    complete="variable",
+    repeat=True,
+    help="set a variable; K alone passes yours",
+)
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "run",
+        "podsh.commands.run:run",
+        help="start a program in a new pod, and attach to it",
+        example="run -n web -p dev -- make",
+        options=(
+            Option("-n", "--name", value="NAME", help="the pod's name; its state is kept under it"),
+            PROFILE,
+            Option("-d", "--detach", help="leave it in the background"),
+            Option("--rm", help="forget the pod when it ends"),
+            RO,
+            RW,
+            NET,
+            ENV,
+            Option(
+                "--home",
+                value="MODE",
+                choices=("private", "podhome", "tmp", "host"),
+                help="the home shown: private, podhome, tmp or host",
+            ),
+            Option(
+                "--ask",
+                value="HOW",
+                choices=("hold", "deny"),
+                help="requests while nobody is there: hold, or deny at once",
+            ),
+            Option("--dry-run", help="print the plan, start nothing"),
+        ),
+        rest="CMD",
+        rest_optional=True,
+        terminal=True,
+    ),
+    Command(
+        "exec",
+        "podsh.commands.attach:exec_",
+        help="run one more program in a live pod",
+        example="exec web -- bash",
+        options=(
+            Option("--env", value="K=V", complete="variable", repeat=True, help="set a variable"),
+            Option("--cwd", value="DIR", help="start in DIR of the pod"),
+        ),
+        words=(Word("POD", complete="live"),),
+        rest="CMD",
+        terminal=True,
+    ),
+    Command(
+        "trace",
+        "podsh.commands.trace:trace",
+        help="run a program, count its system calls, write podtemplate.pod",
+        example="trace -- git status",
+        options=(
+            PROFILE,
+            Option("-o", "--output", value="FILE", complete="path", help="write FILE instead"),
+            RO,
+            RW,
+            NET,
+            ENV,
+        ),
+        rest="CMD",
+        terminal=True,
+    ),
+    Command(
+        "jettison",
+        "podsh.commands.jettison:jettison",
+        help="run a program in a pod file, by jettison's command line",
+        example="jettison /bin/bash my.pod --strict -p shell",
+        options=(
+            Option("--strict", help="a call outside the whitelist kills the process"),
+            Option(
+                "--blacklist",
+                value="FILE",
+                glued=True,
+                help="the calls of /etc/jettison/blacklist refused, instead of the pod's rules",
+            ),
+            Option("--block-new-filters", help="programs may not add call filters of their own"),
+            Option("--allow-ptrace", help="programs may trace each other"),
+            Option("--tracecalls", help="count the calls, and write podtemplate.pod"),
+            Option("--listcalls", help="list every call that the filter knows (--json)"),
+            Option("-p", "--procname", value="NAME", help="the program's argv[0]"),
+            Option("--stacksize", value="KB", help="stack limit"),
+            Option("--clear-environ", help="start with an empty environment"),
+            Option("--init", value="SCRIPT", help="run SCRIPT of the pod first"),
+            Option("--daemon", help="no terminal; goes on alone"),
+            Option("--logoutput", help="keep what the program writes in a file"),
+            Option("--lognet", value="SIZE", help="SIZE COUNT: keep the pod's network traffic"),
+        ),
+        words=(
+            Word("PROGRAM", complete="program", optional=True),
+            Word("POD", complete="profile", optional=True),
+        ),
+        rest="ARGS",
+        rest_optional=True,
+        lenient=True,
+        terminal=True,
+    ),
+    Command(
+        "kage run",
+        "podsh.commands.run:run",
+        help="StemJail's word for run",
+        example="kage run -t -p dev -- bash",
+        options=(
+            Option("-t", "--tty", help="on this terminal (as always where there is one)"),
+            Option(
+                "-p", "--profile", value="NAME", complete="profile", repeat=True, help="profile"
+            ),
+        ),
+        rest="CMD",
+        rest_optional=True,
+        terminal=True,
+    ),
+    Command(
+        "kage info",
+        "podsh.commands.graph:info",
+        help="StemJail's word for tree, and with -d for graph",
+        example="kage info -d -o domains.dot",
+        options=(
+            Option("-d", "--dot", help="the graph of the domains as DOT"),
+            Option("-o", "--output", value="PATH", complete="path", help="into PATH (DOT)"),
+        ),
+    ),
+)
