@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from tests.helpers.callers import Caller
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take longest come first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def watch() -> processes.Watch:
     """What is there between tests; also makes the suite the parent of all orphans."""

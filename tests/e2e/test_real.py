@@ -47,6 +47,7 @@ def test_clone_make_and_run(podsh: Podsh, project: Path) -> None:
     assert (project / "copy" / "prog").exists()
 
 
+@pytest.mark.long
 def test_python_virtual_environment(podsh: Podsh, project: Path) -> None:
     script = "/usr/bin/python3 -m venv env && ./env/bin/python -c 'import sys; print(sys.prefix)'"
     argv = ("run", "--rm", "-p", "python", "--rw", str(project), "--", "sh", "-c", script)

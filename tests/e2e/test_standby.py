@@ -33,7 +33,8 @@ def folder(podsh: Podsh) -> Path:
         text += f'[[fs.bind]]\npath = "{folder}/{name}"\noptional = true\n'
     podsh.file(profiles / "usual.toml", text)
     for _ in range(PODS):
-        assert shown(podsh, folder, "file").out == "file\n"
+        done = shown(podsh, folder, "file")
+        assert (done.code, done.out, done.err) == (0, "file\n", "")
     time.sleep(REFILL_S)
     return folder
 

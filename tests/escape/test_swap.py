@@ -86,6 +86,7 @@ while True:
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_what_was_approved_is_what_is_mounted(podsh: Podsh) -> None:
     secret = podsh.file(podsh.directory("private") / "key", SECRET)

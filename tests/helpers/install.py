@@ -35,7 +35,7 @@ def install_copy(directory: Path) -> Path:
     dependencies are copied from the environment that runs the tests.
     """
     subprocess.run(
-        [os.path.realpath(sys.executable), "-m", "venv", str(directory)],
+        [os.path.realpath(sys.executable), "-m", "venv", "--without-pip", str(directory)],
         check=True,
         capture_output=True,
     )
@@ -43,7 +43,7 @@ def install_copy(directory: Path) -> Path:
     own = Path(sysconfig.get_path("purelib"))
     shutil.copytree(own, site, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
     wheel = build_wheel(directory)
-    pip = [str(directory / "bin" / "python"), "-m", "pip"]
+    pip = [sys.executable, "-m", "pip", "--python", str(directory / "bin" / "python")]
     subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True)
     return directory / "bin" / "podsh"
 
