@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from podsh.console.events import shown_path
 from podsh.console.render import plain_lines, show, signal_name
 from podsh.errors import Disconnected, PodshError, UsageError
 from podsh.wire import messages
@@ -206,6 +205,8 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
 
 def _denied(denied: Mapping[str, Any], context: Context, name: str) -> None:
     """Where nobody could be asked, the person reads afterwards what was missing."""
+    from podsh.console.events import shown_path
+
     count, home = int(denied["count"]), os.path.expanduser("~")
     some = [f"{show(str(one['mode']))} {shown_path(one, home)}" for one in denied["some"]]
     more = ["…"] if count > len(some) else []

@@ -19,9 +19,7 @@ these.
 
 from __future__ import annotations
 
-import importlib
-
-from podsh.commands.syntax import Command, near
+from podsh.commands.syntax import Command, imported, near
 from podsh.errors import UsageError
 
 TYPE_CHECKING = False
@@ -41,8 +39,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 def table(family: str) -> tuple[Command, ...]:
     """The commands of one family."""
-    module = importlib.import_module("podsh.commands.table." + family)
-    found: tuple[Command, ...] = module.COMMANDS
+    found: tuple[Command, ...] = imported("podsh.commands.table." + family).COMMANDS
     return found
 
 

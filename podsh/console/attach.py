@@ -7,7 +7,6 @@ the attention key when it was held (``exec``); else it is detached and done.
 from __future__ import annotations
 
 import select
-import signal
 import time
 
 from podsh.console import screen
@@ -18,12 +17,15 @@ from podsh.wire.framing import DATA, encode_data, encode_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from podsh.console.notices import Notices
     from podsh.console.stdio import InRelay, Streams
     from podsh.console.terminal import Terminal
     from podsh.portal.client import Channel
+else:
+    import _signal as signal  # without its enums, which take 3 ms
 
 EXIT, ATTENTION, TAKEN, LOST, HANGUP, SIGNAL = (
     "exit",

@@ -5,7 +5,11 @@ The bytes are those of ECMA-48 and xterm's ctlseqs; names in comments are theirs
 
 from __future__ import annotations
 
-import re
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+else:
+    from podsh.console import lazy as re
 
 # Everything a program may have left behind, undone. CAN and ST first: an unterminated string
 # would swallow the rest. Leaving the alternate screen is not part of it (``?1049l`` without

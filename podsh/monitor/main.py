@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from podsh.errors import LaunchFailed
 from podsh.jail import whole
-from podsh.kernel import fds, process
+from podsh.kernel import process
+from podsh.kernel.address import Address
 from podsh.monitor import rehearsal
 from podsh.monitor.kage import Asks, Kage
 from podsh.monitor.launch import Begun, Jail, describe, read_message
@@ -234,7 +235,7 @@ def _write_meta(message: dict[str, Any]) -> None:
 
 def _listen(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    with fds.Address(path) as address:
+    with Address(path) as address:
         try:
             listener.bind(address)  # in a directory of the caller's alone, the umask the portal's
         except OSError:

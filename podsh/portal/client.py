@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
+import _socket as socket  # socket, with selectors and enum, takes 4 ms more
 import os
-import socket
 import struct
 
 from podsh import paths
 from podsh.errors import Disconnected, PodshError, UntrustedInput, from_wire
-from podsh.kernel.fds import Address
+from podsh.kernel.address import Address
 from podsh.wire import messages
 from podsh.wire.framing import JSON, Decoder, encode_data, encode_json
 
@@ -25,13 +25,19 @@ _READ_BYTES = 1 << 18
 
 
 class Channel:
-    """One connected stream socket and its frames; ``closed`` once it is given up."""
+    """One connected stream socket and its frames; ``closed`` once it is given up.
 
-    __slots__ = ("_decoder", "_frames", "interrupted", "sock")
+    What is sent after ``greet`` need not wait for the other side's hello, which is looked at before
+    anything else is received.
+    """
+
+    __slots__ = ("_decoder", "_frames", "_greeted", "_hello", "interrupted", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.interrupted = False
+        self._greeted = ""  # whom we have said hello to, until it answers
+        self._hello: dict[str, Any] = {}
         self._decoder = Decoder()
         self._frames: list[tuple[int, Any]] = []
 
@@ -58,7 +64,7 @@ class Channel:
         data = encode_json(message)
         try:
             if fds:
-                data = data[socket.send_fds(self.sock, [data], list(fds)) :]
+                data = data[self.sock.sendmsg([data], [_rights(fds)]) :]
             if data:  # sending nothing fails where a quick program is already over
                 self.sock.sendall(data)
         except OSError as exc:
@@ -78,7 +84,10 @@ class Channel:
         return self._frames.pop(0)
 
     def read(self) -> list[tuple[int, Any]]:
-        """The frames that one read completes (maybe none), after those not yet received."""
+        """The frames that one read completes (maybe none), after those not yet received.
+
+        Raises UsageError where the other side speaks another protocol; what it says of itself.
+        """
         try:
             data = self.sock.recv(_READ_BYTES)
         except BlockingIOError:
@@ -87,8 +96,11 @@ class Channel:
             self._lost(exc)
         if not data:
             self._lost(None)
+        found = self._decoder.feed(data)
+        if self._greeted and found:
+            self._answered(*found.pop(0))
         frames, self._frames = self._frames, []
-        return frames + self._decoder.feed(data)
+        return frames + found
 
     def pending(self) -> list[tuple[int, Any]]:
         """Frames already read but not yet received."""
@@ -101,29 +113,41 @@ class Channel:
         reason = f": {exc.strerror}" if exc is not None else ""
         raise Disconnected(f"the connection ended{reason}")
 
-    def hello(self, role: str, who: str) -> dict[str, Any]:
-        """Exchange hellos; ``who`` is the other side, for messages."""
+    def greet(self, role: str, who: str) -> None:
+        """Say hello, first of all; ``who`` is the other side, for messages."""
         self.send(messages.hello(role))
-        kind, answer = self.receive()
+        self._greeted = who
+
+    def hello(self) -> dict[str, Any]:
+        """The other side's hello; waits for it."""
+        while self._greeted:
+            self._frames = self.read()
+        return self._hello
+
+    def _answered(self, kind: int, answer: Any) -> None:
+        who, self._greeted = self._greeted, ""
         if kind != JSON:
             raise UntrustedInput("data before the hello", place=who)
         if "error" in answer and answer.get("hello", messages.PROTOCOL) == messages.PROTOCOL:
             raise from_wire(answer["error"])
-        return messages.check_hello(answer, who)
+        self._hello = messages.check_hello(answer, who)
 
 
 class Client(Channel):
     """A connection to the portal: calls, and events once they were asked for."""
 
-    __slots__ = ("_events", "_next_id", "pid", "version")
+    __slots__ = ("_events", "_next_id")
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._next_id = 0
         self._events: list[dict[str, Any]] = []
-        answer = self.hello(messages.CLIENT, "the running portal")
-        self.version = str(answer.get("version", ""))
-        self.pid = int(answer.get("pid", 0))
+        self.greet(messages.CLIENT, "the running portal")
+
+    @property
+    def pid(self) -> int:
+        """The portal's, as it says."""
+        return int(self.hello().get("pid", 0))
 
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
         """Ask the portal; its answer's ``ok``. Raises the error that it answers."""
@@ -175,6 +199,11 @@ class Client(Channel):
         return [frame for kind, frame in frames if kind == JSON and "ev" in frame]
 
 
+def _rights(fds: Sequence[int]) -> tuple[int, int, bytes]:
+    """Descriptors as a control message (man 3 cmsg)."""
+    return socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds)
+
+
 def connect() -> Client:
     """A connection to the caller's portal, which is started if none is running."""
     client = connect_running()
@@ -210,11 +239,12 @@ def portal_socket() -> str:
 def monitor(path: str, role: str) -> Channel:
     """A connection to the monitor that listens at ``path``, in one of messages.ROLES."""
     try:
-        channel = Channel(dial(path))
+        sock = dial(path)
     except (FileNotFoundError, ConnectionRefusedError):
         raise Disconnected("the pod's monitor is gone", hint="see: podsh ps") from None
+    channel = Channel(sock)
     try:
-        channel.hello(role, "the pod's monitor")
+        channel.greet(role, "the pod's monitor")
     except BaseException:
         channel.close()
         raise
@@ -251,9 +281,11 @@ def end_running() -> int | None:
         sock = dial(portal_socket())
     except (FileNotFoundError, ConnectionRefusedError):
         return None
-    with sock:
+    try:
         pid, _, _ = peer(sock)
         if pid <= 1:
             raise PodshError("the portal is not to be seen from here", place="shutdown")
         os.kill(pid, signal.SIGTERM)
+    finally:
+        sock.close()
     return pid

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, UsageError, from_wire
-from podsh.kernel.fds import Address
+from podsh.kernel.address import Address
 from podsh.portal import records
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.portal.standbys import Standbys

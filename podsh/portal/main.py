@@ -13,6 +13,7 @@ import sys
 from podsh import paths
 from podsh.errors import PodshError
 from podsh.kernel import fds, process
+from podsh.kernel.address import Address
 from podsh.portal.server import Portal
 
 
@@ -41,12 +42,12 @@ def listen(path: str) -> socket.socket | None:
     """
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with probe:
-        with fds.Address(path) as address:
+        with Address(path) as address:
             if probe.connect_ex(address) == 0:
                 return None
     mine = f"{path}.{os.getpid()}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    with fds.Address(mine) as address:
+    with Address(mine) as address:
         listener.bind(address)
     os.chmod(mine, 0o600)
     listener.listen(128)

@@ -6,10 +6,10 @@ terminal bytes. A decoder never holds more than one frame above what it was fed.
 
 from __future__ import annotations
 
-import json
 import struct
 
 from podsh.errors import UntrustedInput
+from podsh.wire import fastjson
 
 TYPE_CHECKING = False  # `import typing` costs milliseconds on every command
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _MAX = {JSON: MAX_JSON_BYTES, DATA: MAX_DATA_BYTES}
 
 def encode_json(message: dict[str, Any]) -> bytes:
     """One JSON frame. ``surrogateescape`` strings (paths) survive as ``\\udcXX`` escapes."""
-    body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    body = fastjson.dumps(message).encode("ascii")
     return _HEADER.pack(len(body), JSON) + body
 
 
@@ -72,7 +72,7 @@ class Decoder:
 
 def _object(payload: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(payload)
+        value = fastjson.loads(payload)
     except (ValueError, RecursionError) as exc:
         raise UntrustedInput(f"bad JSON frame: {exc}") from None
     if not isinstance(value, dict):

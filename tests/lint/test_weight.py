@@ -22,6 +22,8 @@ CLIENT = {
     "podsh.monitor",
     "podsh.jail",
 }
+# of what stands between `podsh run` and its program: whatever Python has not loaded by itself
+HOT = CLIENT | {"enum", "re", "json", "socket", "signal", "functools", "collections", "importlib"}
 RESIDENT = {"pyroute2", "prompt_toolkit", "pyseccomp", "tomlkit"}
 # by being there, or by what they do after a fork, each is memory of every pod
 FORKED = RESIDENT | {"asyncio", "threading", "logging", "random", "subprocess"}
@@ -29,6 +31,7 @@ FORKED = RESIDENT | {"asyncio", "threading", "logging", "random", "subprocess"}
 # what the command line runs through before a pod exists, by the module that starts it
 COMMAND_LINES = (["--help"], ["--version"], ["help"], ["run", "--help"], ["ps", "--help"])
 CLIENT_MODULES = ("podsh.cli", "podsh.portal.client", "podsh.console.attach")
+HOT_MODULES = ("run", "attach", "dispatch", "context", "table.programs")
 RESIDENT_MODULES = ("podsh.portal.zygote", "podsh.monitor.main", "podsh.portal.main")
 FORKED_MODULES = RESIDENT_MODULES[:2]
 
@@ -63,6 +66,13 @@ def test_command_line(argv: list[str]) -> None:
 @pytest.mark.parametrize("module", CLIENT_MODULES)
 def test_client_modules(module: str) -> None:
     assert not heavy(loaded("-c", f"import {module}"), CLIENT)
+
+
+def test_way_to_a_program() -> None:
+    modules = [f"podsh.commands.{name}" for name in HOT_MODULES]
+    modules += ["podsh.cli", *CLIENT_MODULES]
+    found = loaded("-S", "-c", f"import {', '.join(modules)}")
+    assert not sorted(name for name in HOT & found)
 
 
 @pytest.mark.parametrize("module", FORKED_MODULES)

@@ -10,7 +10,7 @@ import pytest
 
 from podsh.errors import LaunchFailed
 from podsh.jail import build
-from podsh.kernel import fds
+from podsh.kernel.address import Address
 from podsh.operations import Bind
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def test_what_a_pod_left_in_its_home_is_not_followed(
         (inside / name).symlink_to(target)
     os.mkfifo(inside / "fifo")
     with socket.socket(socket.AF_UNIX) as listener:
-        with fds.Address(str(inside / "socket")) as address:
+        with Address(str(inside / "socket")) as address:
             listener.bind(address)
     before = sorted(tmp_path.rglob("*"))
     home = os.open(inside, os.O_PATH)
