@@ -15,7 +15,7 @@ COMPILED := .venv/.compiled
 
 SETUP_SOURCES := pyproject.toml .ci/setup.sh .ci/packages.sh \
 	podsh/kernel/shim.py \
-	$(wildcard podsh/native/*.py podsh/native/init/* podsh/native/pages/* podsh/native/shim/*)
+	$(wildcard podsh/native/*.py podsh/native/init/* podsh/native/monitor/* podsh/native/shim/*)
 PYTHON_SOURCES := $(wildcard podsh/*.py podsh/*/*.py)
 
 # a checkout that was moved has scripts that name the old place

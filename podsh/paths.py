@@ -93,9 +93,9 @@ def shim_library() -> str:
     return os.path.join(package_dir(), "native", "podsh-shim.so")
 
 
-def pages_library() -> str:
-    """The library by which monitors share memory (built with the package)."""
-    return os.path.join(package_dir(), "native", "podsh-pages.so")
+def monitor_library() -> str:
+    """The library of monitors: shared memory, quick answers (built with the package)."""
+    return os.path.join(package_dir(), "native", "podsh-monitor.so")
 
 
 def own_paths() -> tuple[str, ...]:

@@ -16,11 +16,9 @@ from podsh.kernel.uapi import AT_FDCWD, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 
 _O_PATH = os.O_PATH | os.O_CLOEXEC
 _IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
-_look = mounts.looker(_O_PATH, _IN_ROOT)
 _MAX_LINKS = 40  # as the kernel: MAXSYMLINKS, linux/namei.h
 _READABLE = 0o444
 _ST_RDONLY = os.ST_RDONLY
-_PROC_SUPER_MAGIC = 0x9FA0  # <linux/magic.h>
 
 
 class Seen(NamedTuple):
@@ -66,16 +64,6 @@ class Live:
         found = {os.fstat(fd).st_dev}
         os.close(fd)
         return found
-
-    def shows(self, path: bytes) -> bool:
-        """Whether an absolute path leads to something there: the quick look of most calls."""
-        try:
-            fd = _look(self.root, path)
-        except OSError:
-            return False
-        status = os.fstat(fd)
-        os.close(fd)
-        return not self._hollow(status)
 
     def absolute(self, pid: int, dirfd: int, path: str) -> str | None:
         """``path`` from the pod's root. None where there is nothing to ask for: in procfs, or

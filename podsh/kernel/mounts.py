@@ -10,13 +10,9 @@ from __future__ import annotations
 import os
 import struct
 from ctypes import c_char_p, c_int, c_size_t, c_uint
-from typing import TYPE_CHECKING
 
 from podsh.kernel import uapi
 from podsh.kernel.raw import system_call
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _open_tree = system_call("open_tree", c_int, c_char_p, c_uint)
 _move_mount = system_call("move_mount", c_int, c_char_p, c_int, c_char_p, c_uint)
@@ -97,13 +93,6 @@ def number(fd: int) -> int:
     """Of the mount that ``fd`` lies on, as in mountinfo (man 5 proc_pid_fdinfo)."""
     with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
         return int(file.readall().partition(b"mnt_id:")[2].split(None, 1)[0])
-
-
-def looker(flags: int, resolve: int) -> Callable[[int, bytes], int]:
-    """openat2 with these, for one path after another; the path has no NUL in it."""
-    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, 0, resolve)
-    size = len(how)
-    return lambda dirfd, path: _openat2(dirfd, path, how, size)
 
 
 class Mount:

@@ -40,7 +40,7 @@ class Pages:
     def __init__(self) -> None:
         """OSError where they cannot be kept: then nothing is given back."""
         # with Python's lock held, so that no page is written meanwhile
-        library = ctypes.PyDLL(paths.pages_library())
+        library = ctypes.PyDLL(paths.monitor_library())
         keep = _prototype("podsh_pages_keep", library)
         self._give_back = _prototype("podsh_pages_give_back", library)
         self._filled = _fill()

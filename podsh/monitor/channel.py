@@ -102,11 +102,9 @@ class Channel:
             return  # none was left for it: its calls fail as of a kernel without them
         if self._listeners is None:
             self._connector = Connector(self.live.root, self._is_own, self._connecting)
-            self._listeners = Listeners(
-                self.live, self._lacking, self._other, self._jail.steady, self._calls
-            )
+            self._listeners = Listeners(self.live, self._lacking, self._other, self._calls)
         self._killable = message.killable
-        self._listeners.listen(message.fds[0], lambda: None)
+        self._listeners.listen(message.fds[0])
 
     @property
     def live(self) -> Live:
@@ -122,7 +120,8 @@ class Channel:
     def take(self, call: Call) -> None:
         """Decide about a call; whatever happens, it does not wait for ever."""
         try:
-            self.live.masks.add(grant.mask_device())
+            if self._listeners is not None:
+                self._listeners.hide(grant.mask_device())
             self.desk.lacking(call)
         except Exception:
             traceback.print_exc()  # the portal's log

@@ -17,7 +17,6 @@ from podsh.jail.live import Live
 from podsh.jail.resolve import below
 from podsh.jail.usual import Usual
 from podsh.kernel import seccomp
-from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.operations import STANDARD, Filter, JailPlan, Program, Tmpfs, ops_from_wire
 
 if TYPE_CHECKING:
@@ -71,7 +70,6 @@ class Jail:
         "shown",
         "spec",
         "state_dir",
-        "steady",
     )
 
     def __init__(
@@ -118,10 +116,6 @@ class Jail:
             Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
         ]
         self.masked = next(iter(builder.masks), None)
-        # below these nothing changes for the pod but by a grant, and links of the skeleton
-        fixed = [entry for entry in self.shown if entry.attrs & MOUNT_ATTR_RDONLY]
-        self.steady = tuple(entry.dst for entry in fixed if not entry.own)
-        self.steady += tuple(builder.links)
 
     def look(self) -> Live:
         """The pod as its programs see it; the caller's to close."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import _thread
 import errno
-import fcntl
-import os
 import select
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from podsh.jail.wants import drop, wants
 from podsh.kernel import abis, notify, syscalls
+from podsh.kernel.answers import Answers, Desk, Rule
 from podsh.kernel.memory import Reader
 from podsh.kernel.notify import Notification
 from podsh.kernel.pathcalls import CALLS, O_CREAT, O_TMPFILE_BIT, O_TRUNC, W_OK, Act
@@ -30,10 +28,8 @@ if TYPE_CHECKING:
 
 # the thread goes on at once when a call comes, whatever the loop is doing
 SWITCH_S = 1e-5
-# names that are known to be there: then only their text is read
-_KNOWN_MAX = 8192
 # how long a call that lacked nothing to be had is believed to lack nothing still
-_BELIEVED_S = 1.0
+_BELIEVED_MS = 1000
 _STACK_BYTES = 256 << 10
 _WRITES = {
     Act.OPEN: 3 | O_CREAT | O_TRUNC | O_TMPFILE_BIT,
@@ -74,27 +70,25 @@ class Held:
 _ERESTARTSYS = 512
 
 
-_LOOKS = frozenset((Act.OPEN, Act.MODE, Act.READ, Act.EXECUTE))
-
-
-def _quick() -> dict[int, tuple[int, int]]:
-    """Calls that only look, by number: (argument of the path, mask of an argument's bits by which
-    they write), the argument's index above the mask."""
-    found = {}
-    for name, number in syscalls.NAMES.get(syscalls.native(), {}).items():
+def _rules() -> list[Rule]:
+    """The calls that only look, or execute."""
+    found = []
+    for number, name in _NAMES.items():
         call = CALLS.get(name)
         if call is None or len(call.names) > 1:
             continue
         spot = call.names[0]
-        if spot.act in _WRITES:
-            by = 0 if spot.by is None else spot.by
-            found[number] = (spot.path, _WRITES[spot.act] << 8 | by)
+        if spot.act in _WRITES or spot.act is Act.EXECUTE:
+            by = -1 if spot.by is None else spot.by
+            flags = -1 if call.flags is None else call.flags
+            writes = _WRITES.get(spot.act, 0)
+            found.append(Rule(number, spot.path, by, flags, spot.act in _WRITES, writes))
     return found
 
 
 # made once, before the monitors are forked
 _NAMES = {number: name for name, number in syscalls.NAMES.get(syscalls.native(), {}).items()}
-_QUICK = _quick()
+_RULES = _rules()
 _SIMPLE = dict.fromkeys(_NAMES, 0)
 
 
@@ -106,116 +100,88 @@ class Listeners:
         live: Live,
         lacking: Callable[[Held], None],
         others: Callable[[int, Notification], bool],
-        steady: tuple[str, ...] = (),
         calls: Calls | None = None,
     ) -> None:
         """others: for calls without a path of their own, True if it took the call.
 
-        steady: paths below which nothing changes for the pod but by a grant: what was once seen
-        there is there. calls: of a pod with lists of calls, or one that is traced.
+        calls: of a pod with lists of calls, or one that is traced.
         """
         self.live = live
-        self.count = 0  # calls that came
         self.served: set[int] = set()  # listeners, each by a thread
         self._lacking = lacking
         self._others = others
-        self._exact = frozenset(os.fsencode(path) for path in steady)
-        self._steady = tuple(path + b"/" for path in self._exact)
-        self._known: set[bytes] = set()
-        self._vain: dict[tuple[Any, ...], float] = {}
         self._arch = syscalls.native()
         self._names = _NAMES
-        self._quick = _QUICK
         self._calls = calls
         self._simple = _SIMPLE if calls is None else calls.simple
         self._audit = syscalls.AUDIT_ARCH.get(self._arch, 0)
+        # where programs make roots of their own, or calls are counted, each is looked at here
+        all_here = calls is not None or live.nested
+        self._answers = Answers(self._audit, live.root, () if all_here else _RULES)
+        for device in live.own:
+            self._answers.own(device)
+        for device in live.masks:
+            self._answers.masks(device)
 
-    def listen(self, listener: int, ended: Callable[[], None]) -> None:
+    @property
+    def count(self) -> int:
+        """How many calls came so far."""
+        return self._answers.count
+
+    def listen(self, listener: int) -> None:
         """Serve ``listener``, which is ours now, until nobody is left under its filter."""
         sys.setswitchinterval(SWITCH_S)
         notify.sync_wake_up(listener)
         # not threading's: what that does after a fork costs each monitor 0.4 MiB
         _thread.stack_size(_STACK_BYTES)
         self.served.add(listener)
-        _thread.start_new_thread(self._serve, (listener, ended))
+        _thread.start_new_thread(self._serve, (listener,))
 
     def forget(self) -> None:
-        """Something was taken away: nothing is known to be there any more."""
-        self._known.clear()
-        self._vain.clear()
+        """Something was taken away: nothing is known any more."""
+        self._answers.forget()
 
-    def _serve(self, listener: int, ended: Callable[[], None]) -> None:
+    def hide(self, device: int) -> None:
+        """What lies on ``device`` hides what the host has there."""
+        if device not in self.live.masks:
+            self.live.masks.add(device)
+            self._answers.masks(device)
+
+    def _serve(self, listener: int) -> None:
+        desk = Desk(self._answers)
         try:
-            self._loop(listener)
+            self._loop(listener, desk)
         finally:
-            self.served.discard(listener)
             # calls that are still held keep the number: it is closed with the monitor
-            ended()
+            self.served.discard(listener)
+            desk.close()
 
-    def _loop(self, listener: int) -> None:
+    def _loop(self, listener: int, desk: Desk) -> None:
         reader = Reader()
-        buffer = bytearray(notify.NOTIF.size)
-        empty = bytes(notify.NOTIF.size)
-        answer = bytearray(notify.RESP.size)
-        ioctl: Callable[..., Any] = fcntl.ioctl
-        unpack, pack_into = notify.NOTIF.unpack, notify.RESP.pack_into
-        receive, send, go_on = notify.RECV, notify.SEND, notify.FLAG_CONTINUE
-        quick, known, audit = self._quick.get, self._known, self._audit
-        read, shows, lexists, steady = reader.path, self.live.shows, os.path.lexists, self._steady
-        simple, tally = self._simple, self._calls is not None and self._calls.trace
+        audit, simple = self._audit, self._simple
+        tally = self._calls is not None and self._calls.trace
         through = frozenset() if self._calls is None else self._calls.through
         while True:
-            buffer[:] = empty  # as the kernel wants it
             try:
-                ioctl(listener, receive, buffer)
+                ident, pid, _, nr, arch, _, *args = desk.receive(listener)
             except OSError as exc:
                 if exc.errno == errno.ENOENT and _hung_up(listener):
                     return
                 if exc.errno in (errno.ENOENT, errno.EINTR):
                     continue
                 raise
-            ident, pid, _, nr, arch, _, *args = unpack(buffer)
-            self.count += 1
-            goes_on = False
+            note = Notification(ident, pid, nr, arch, tuple(args))
             if arch != audit or nr not in simple:
-                note = Notification(ident, pid, nr, arch, tuple(args))
-                if self._first(listener, note, reader):
+                if self._first(listener, note, reader, desk):
                     continue
             elif tally:
                 simple[nr] += 1
-                goes_on = nr in through
-            found = quick(nr)
-            if found is not None:
-                at, by = found
-                if not args[by & 0xFF] & by >> 8:
-                    try:
-                        path = read(pid, args[at])
-                    except OSError:
-                        path = None
-                    goes_on = path is not None and (
-                        path in known
-                        or (path[:1] == b"/" and shows(path) and self._note(path))
-                        or (path.startswith(steady) and not lexists(path))
-                    )
-            if goes_on:
-                pack_into(answer, 0, ident, 0, 0, go_on)
-                try:
-                    ioctl(listener, send, answer)
-                except OSError as exc:
-                    if exc.errno != errno.ENOENT:
-                        raise
-                continue
-            self._slow(listener, Notification(ident, pid, nr, arch, tuple(args)), reader)
+                if nr in through:
+                    notify.proceed(listener, ident)
+                    continue
+            self._slow(listener, note, reader, desk)
 
-    def _note(self, path: bytes) -> bool:
-        """Remember a path that is there and stays there."""
-        if (path.startswith(self._steady) and b"/.." not in path) or path in self._exact:
-            if len(self._known) >= _KNOWN_MAX:
-                self._known.clear()
-            self._known.add(path)
-        return True
-
-    def _first(self, listener: int, note: Notification, reader: Reader) -> bool:
+    def _first(self, listener: int, note: Notification, reader: Reader, desk: Desk) -> bool:
         """A call that the pod's lists may be about, or of a foreign ABI: then as its native one.
         False: a native one that nothing is wrong with so far."""
         if self._calls is not None and self._calls.take(listener, note):
@@ -227,47 +193,28 @@ class Listeners:
             notify.refuse(listener, note.id, errno.ENOSYS)
             return True
         number = syscalls.number(names[0])
-        self._slow(listener, note._replace(nr=number, arch=self._audit), reader)
+        self._slow(listener, note._replace(nr=number, arch=self._audit), reader, desk)
         return True
 
-    def _slow(self, listener: int, note: Notification, reader: Reader) -> None:
+    def _slow(self, listener: int, note: Notification, reader: Reader, desk: Desk) -> None:
         name = self._names.get(note.nr, "")
         if name not in CALLS or name == "connect":
             if not self._others(listener, note):
                 notify.proceed(listener, note.id)
             return
         lacking: list[Want] = []
-        key: tuple[Any, ...] | None = None
         try:
-            key = self._key(name, note, reader)
-            if key is not None and self._vain.get(key, 0) > time.monotonic():
-                notify.proceed(listener, note.id)
-                return
             lacking = wants(self.live, reader, name, note, self._arch)
         except (OSError, ValueError):
             pass  # gone, or not readable for us: the kernel decides
+        else:
+            if not lacking:
+                desk.believe(_BELIEVED_MS)
         if lacking and notify.valid(listener, note.id):
             self._lacking(Held(listener, note.id, note.pid, lacking))
             return
-        if key is not None and not lacking:
-            if len(self._vain) >= _KNOWN_MAX:
-                self._vain.clear()
-            self._vain[key] = time.monotonic() + _BELIEVED_S
         drop(lacking)
         notify.proceed(listener, note.id)
-
-    def _key(self, name: str, note: Notification, reader: Reader) -> tuple[Any, ...] | None:
-        """What a call that looks or executes comes down to, the same for every process: the
-        loader's and libc's own of each program in turn. None for others."""
-        entry = CALLS[name]
-        spot = entry.names[0]
-        if len(entry.names) > 1 or spot.act not in _LOOKS or self.live.nested:
-            return None
-        path = reader.path(note.pid, note.args[spot.path])
-        if not path or path[:1] != b"/" or path.startswith(b"/proc/"):
-            return None
-        by = note.args[spot.by] if spot.by is not None else 0
-        return note.nr, path, by, note.args[entry.flags] if entry.flags is not None else 0
 
 
 def _hung_up(listener: int) -> bool:

@@ -114,7 +114,6 @@ def _rehearse_pod(plan: JailPlan) -> None:
         shown=(),
         spec=spec_of(plan.filter),
         state_dir="/nowhere",
-        steady=(),
     )
     pod = Pod(loop, jail, lambda event: None)
     nothing: Any = None
@@ -124,9 +123,8 @@ def _rehearse_pod(plan: JailPlan) -> None:
     server.adopt(ours)
     server.notify({"ev": "ready", **server.snapshot(), "state": "ready"})
     live = pod.requests.live
-    Listeners(live, nothing, nothing, ("/usr/",))
+    Listeners(live, nothing, nothing)
     for path in (b"/usr", b"/nowhere/at/all"):
-        live.shows(path)
         live.look(os.getpid(), os.fsdecode(path))
     live.close()
     server.close()

@@ -1,5 +1,5 @@
 """Builds ``podsh-init``, the static init, ``podsh-shim.so``, which programs of pods preload, and
-``podsh-pages.so``, which monitors load.
+``podsh-monitor.so``, which monitors load.
 
 Used by the build backend and by ``make``.
 
@@ -31,7 +31,7 @@ SHIM = (
     "-O2 -shared -fPIC -nostdlib -ffreestanding -fvisibility=hidden -fno-stack-protector "
     "-Wl,-Bsymbolic,-z,defs,-z,relro,-z,now,-z,noexecstack,-soname,podsh-shim.so -s"
 )
-PAGES = "-Os -shared -fPIC -fvisibility=hidden -Wl,-z,relro,-z,now,-z,noexecstack -s"
+MONITOR = "-O2 -shared -fPIC -fvisibility=hidden -Wl,-z,relro,-z,now,-z,noexecstack -s"
 # what it shares with the filter and the monitor; by its path, as this file is run
 SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kernel", "shim.py")
 
@@ -79,13 +79,13 @@ def build_shim(directory: str, target: str = "", generation: str = "") -> str:
     return _compiled(os.path.join(directory, "shim"), target, flags, [__file__, SHARED])
 
 
-def build_pages(directory: str) -> str:
-    """Compile ``directory``/pages/*.c to podsh-pages.so there unless it is newer; its path.
+def build_monitor(directory: str) -> str:
+    """Compile ``directory``/monitor/*.c to podsh-monitor.so there unless it is newer; its path.
 
     Raises BuildError.
     """
-    target = os.path.join(directory, "podsh-pages.so")
-    return _compiled(os.path.join(directory, "pages"), target, shlex.split(PAGES), [__file__])
+    target = os.path.join(directory, "podsh-monitor.so")
+    return _compiled(os.path.join(directory, "monitor"), target, shlex.split(MONITOR), [__file__])
 
 
 def _shared() -> dict[str, Any]:
@@ -131,7 +131,7 @@ def main() -> int:
     try:
         if not asan:
             print(build_shim(here))
-            print(build_pages(here))
+            print(build_monitor(here))
         print(build(here, asan=asan))
     except BuildError as exc:
         print(f"build.py: {exc}", file=sys.stderr)

@@ -1,0 +1,302 @@
+/* Held calls that lack nothing, answered without Python.
+ *
+ * A call that only looks, by an absolute path, lacks nothing where the pod shows what is there, and
+ * where the name is missing on the host as well. Whatever is said here, the kernel then carries the
+ * call out by what is mounted: a wrong answer can only keep a program from being asked about.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+#define CALLS 512
+#define PAGE 4096u
+#define DEVICES 16
+#define BELIEFS 1024 /* a power of two */
+#define READABLE 0444
+
+/* A call that looks or executes; index of an argument, or -1. */
+struct rule {
+	int8_t path;
+	int8_t by, flags; /* arguments on which it depends what it lacks */
+	bool looks;       /* unless a bit of `writes` is in argument `by` */
+	uint32_t writes;
+};
+
+struct belief {
+	uint64_t key;
+	uint64_t until_ms;
+};
+
+struct answers {
+	uint32_t arch;
+	int root;
+	uint64_t count; /* calls that came */
+	pthread_mutex_t lock; /* of what follows */
+	size_t own_count, mask_count;
+	dev_t own[DEVICES], masks[DEVICES];
+	struct rule rules[CALLS];
+	struct belief *beliefs;
+};
+
+/* A thread's own. */
+struct desk {
+	struct seccomp_notif note;
+	char path[2 * PAGE + 1];
+};
+
+EXPORT struct answers *podsh_answers(uint32_t arch, int root);
+EXPORT void podsh_answers_rule(struct answers *all, uint32_t nr, int path, int by, int flags,
+                               int looks, uint32_t writes);
+EXPORT int podsh_answers_device(struct answers *all, uint64_t device, int masks);
+EXPORT void podsh_answers_believe(struct answers *all, const struct desk *desk, uint32_t for_ms);
+EXPORT void podsh_answers_forget(struct answers *all);
+EXPORT uint64_t podsh_answers_count(struct answers *all);
+EXPORT void podsh_answers_free(struct answers *all);
+EXPORT struct desk *podsh_desk(void);
+EXPORT void podsh_desk_free(struct desk *desk);
+EXPORT int podsh_answers_serve(struct answers *all, int listener, struct desk *desk);
+
+/* For calls by their numbers on `arch`, of the pod whose root is the descriptor `root`, which stays
+ * the caller's. NULL: no memory. */
+struct answers *podsh_answers(uint32_t arch, int root)
+{
+	struct answers *all = calloc(1, sizeof *all);
+	struct belief *beliefs = calloc(BELIEFS, sizeof *beliefs);
+	if (!all || !beliefs) {
+		free(all);
+		free(beliefs);
+		return NULL;
+	}
+	*all = (struct answers){.arch = arch, .root = root, .beliefs = beliefs};
+	pthread_mutex_init(&all->lock, NULL);
+	for (size_t nr = 0; nr < CALLS; nr++)
+		all->rules[nr].path = -1;
+	return all;
+}
+
+/* Before the first call is served. */
+void podsh_answers_rule(struct answers *all, uint32_t nr, int path, int by, int flags, int looks,
+                        uint32_t writes)
+{
+	if (nr < CALLS)
+		all->rules[nr] =
+		        (struct rule){(int8_t)path, (int8_t)by, (int8_t)flags, looks != 0, writes};
+}
+
+/* A filesystem of the pod's own, in which what nobody may read is only a place to mount on; or one
+ * that hides what the host has. 0, or ENOSPC. */
+int podsh_answers_device(struct answers *all, uint64_t device, int masks)
+{
+	pthread_mutex_lock(&all->lock);
+	dev_t *list = masks ? all->masks : all->own;
+	size_t *count = masks ? &all->mask_count : &all->own_count, i = 0;
+	while (i < *count && list[i] != device)
+		i++;
+	int error = i == DEVICES ? ENOSPC : 0;
+	if (i == *count && !error) {
+		list[i] = device;
+		(*count)++;
+	}
+	pthread_mutex_unlock(&all->lock);
+	return error;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+	hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
+	return hash ^ hash >> 29;
+}
+
+/* What the call on the desk comes down to, the same for every process; 0: nothing to go by. */
+static uint64_t key_of(const struct answers *all, const struct desk *desk)
+{
+	const struct seccomp_data *data = &desk->note.data;
+	if (data->arch != all->arch || data->nr < 0 || data->nr >= CALLS || desk->path[0] != '/')
+		return 0;
+	const struct rule *rule = &all->rules[data->nr];
+	uint64_t hash = mix(0, (uint64_t)data->nr);
+	hash = mix(hash, rule->by < 0 ? 0 : data->args[rule->by]);
+	hash = mix(hash, rule->flags < 0 ? 0 : data->args[rule->flags]);
+	for (const char *at = desk->path; *at; at++)
+		hash = mix(hash, (unsigned char)*at);
+	return hash | 1;
+}
+
+/* The call on the desk lacked nothing that is to be had: so are others like it, for a while. */
+void podsh_answers_believe(struct answers *all, const struct desk *desk, uint32_t for_ms)
+{
+	uint64_t key = key_of(all, desk);
+	if (!key)
+		return;
+	pthread_mutex_lock(&all->lock);
+	all->beliefs[key >> 32 & (BELIEFS - 1)] = (struct belief){key, now_ms() + for_ms};
+	pthread_mutex_unlock(&all->lock);
+}
+
+/* Something was taken away, or given. */
+void podsh_answers_forget(struct answers *all)
+{
+	pthread_mutex_lock(&all->lock);
+	for (size_t i = 0; i < BELIEFS; i++) {
+		if (all->beliefs[i].key)
+			all->beliefs[i].key = 0;
+	}
+	pthread_mutex_unlock(&all->lock);
+}
+
+uint64_t podsh_answers_count(struct answers *all)
+{
+	return __atomic_load_n(&all->count, __ATOMIC_RELAXED);
+}
+
+/* Only where no thread serves any more. */
+void podsh_answers_free(struct answers *all)
+{
+	free(all->beliefs);
+	free(all);
+}
+
+struct desk *podsh_desk(void)
+{
+	return calloc(1, sizeof(struct desk));
+}
+
+void podsh_desk_free(struct desk *desk)
+{
+	free(desk);
+}
+
+/* The string at `address` of a process; empty where it cannot be read or is too long. */
+static void read_path(struct desk *desk, pid_t pid, uint64_t address)
+{
+	struct iovec local = {desk->path, sizeof desk->path - 1};
+	/* an element for each page: the kernel stops between elements */
+	size_t first = PAGE - (address & (PAGE - 1));
+	struct iovec remote[2] = {{(void *)address, first}, {(void *)(address + first), PAGE}};
+	ssize_t got = process_vm_readv(pid, &local, 1, remote, 1, 0);
+	if (got > 0 && (size_t)got == first && !memchr(desk->path, '\0', first))
+		got = process_vm_readv(pid, &local, 1, remote, 2, 0);
+	if (got <= 0 || !memchr(desk->path, '\0', (size_t)got < PAGE ? (size_t)got : PAGE))
+		desk->path[0] = '\0';
+}
+
+static int look(int root, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC | flags, .resolve = resolve};
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+static bool among(const dev_t *list, size_t count, dev_t device)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (list[i] == device)
+			return true;
+	}
+	return false;
+}
+
+/* Whether it is a place to mount on, or hides a path: counts as absent. */
+static bool is_hollow(struct answers *all, const struct stat *found)
+{
+	pthread_mutex_lock(&all->lock);
+	bool hollow = among(all->own, all->own_count, found->st_dev)
+	                      ? !(found->st_mode & READABLE)
+	                      : among(all->masks, all->mask_count, found->st_dev);
+	pthread_mutex_unlock(&all->lock);
+	return hollow;
+}
+
+static bool is_believed(struct answers *all, const struct desk *desk)
+{
+	uint64_t key = key_of(all, desk);
+	pthread_mutex_lock(&all->lock);
+	struct belief belief = all->beliefs[key >> 32 & (BELIEFS - 1)];
+	pthread_mutex_unlock(&all->lock);
+	return key && belief.key == key && belief.until_ms > now_ms();
+}
+
+/* Without a link on the way a path is the host's of the same name. */
+static bool is_nowhere(int root, const char *path)
+{
+	if (strstr(path, "/..") || strncmp(path, "/proc/", 6) == 0)
+		return false;
+	int fd = look(root, path, O_NOFOLLOW,
+	              RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+	if (fd >= 0)
+		close(fd);
+	if (fd >= 0 || errno != ENOENT)
+		return false;
+	struct stat found;
+	return fstatat(AT_FDCWD, path, &found, AT_SYMLINK_NOFOLLOW) < 0 &&
+	       (errno == ENOENT || errno == ENOTDIR);
+}
+
+static bool lacks_nothing(struct answers *all, struct desk *desk)
+{
+	const struct seccomp_data *data = &desk->note.data;
+	desk->path[0] = '\0';
+	if (data->arch != all->arch || data->nr < 0 || data->nr >= CALLS)
+		return false;
+	const struct rule *rule = &all->rules[data->nr];
+	if (rule->path < 0)
+		return false;
+	read_path(desk, (pid_t)desk->note.pid, data->args[rule->path]);
+	if (desk->path[0] != '/')
+		return false;
+	if (!rule->looks && is_nowhere(all->root, desk->path))
+		return true;
+	if (rule->looks && !(rule->by >= 0 && data->args[rule->by] & rule->writes)) {
+		int fd = look(all->root, desk->path, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+		if (fd >= 0) {
+			struct stat found;
+			bool there = fstat(fd, &found) == 0 && !is_hollow(all, &found);
+			close(fd);
+			return there;
+		}
+		if (errno == ENOENT && is_nowhere(all->root, desk->path))
+			return true;
+	}
+	return is_believed(all, desk);
+}
+
+/* Answers what lacks nothing, until there is a call on the desk that may: 0. Or an errno of
+ * receiving: ENOENT, its caller died or nobody is left under the filter. */
+int podsh_answers_serve(struct answers *all, int listener, struct desk *desk)
+{
+	for (;;) {
+		memset(&desk->note, 0, sizeof desk->note);
+		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &desk->note))
+			return errno;
+		__atomic_add_fetch(&all->count, 1, __ATOMIC_RELAXED);
+		if (!lacks_nothing(all, desk))
+			return 0;
+		struct seccomp_notif_resp answer = {
+			.id = desk->note.id,
+			.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE,
+		};
+		/* ENOENT: the caller is gone */
+		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) && errno != ENOENT)
+			return errno;
+	}
+}
