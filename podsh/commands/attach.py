@@ -221,7 +221,7 @@ def _last_words(attachment: Attachment, outcome: Outcome, context: Context, name
     """What the person would miss, now that the program's screen is gone: its end, as text."""
     if outcome.code or not outcome.typed:
         for line in plain_lines(outcome.tail)[-_TAIL_LINES:]:
-            context.out(f"{show(name, 24)} | {line}")
+            context.row(f"{show(name, 24)} | {line}")
     if context.mode != "console" or attachment.hold:  # else an event says so
         how = f"killed by {signal_name(outcome.signal)}" if outcome.signal else ""
         context.err(f"podsh: {show(name)}: {how or f'exit {outcome.code}'}")

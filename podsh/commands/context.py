@@ -93,9 +93,19 @@ class Context:
         """One line (or several) to standard output."""
         sys.stdout.write(line + "\n")
 
+    @property
+    def width(self) -> int:
+        """The columns of the terminal that standard output is; 0 where it is none."""
+        return _columns(1) if sys.stdout.isatty() else 0
+
+    def row(self, line: str) -> None:
+        """One line with names from outside; on a terminal what does not fit goes on indented, so
+        that none of these begins a line."""
+        self.out(_fitted(line, self.width))
+
     def err(self, line: str) -> None:
-        """One line to standard error."""
-        sys.stderr.write(line + "\n")
+        """One line (or several) to standard error, fitted as those of ``row``."""
+        sys.stderr.write(_fitted(line, _columns(2) if sys.stderr.isatty() else 0) + "\n")
 
     def flush(self) -> None:
         """Let the lines be seen now (a pipe buffers them)."""
@@ -107,3 +117,18 @@ class Context:
 
         sys.stdout.write(json.dumps({"v": 1, **fields}, separators=(",", ":")) + "\n")
         sys.stdout.flush()
+
+
+def _columns(fd: int) -> int:
+    try:
+        return os.get_terminal_size(fd).columns
+    except OSError:
+        return 0
+
+
+def _fitted(text: str, width: int) -> str:
+    if not width:
+        return text
+    from podsh.console.render import INDENT, wrapped
+
+    return "\n".join(part for line in text.split("\n") for part in wrapped(line, width, INDENT))

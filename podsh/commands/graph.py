@@ -86,7 +86,7 @@ def tree(args: Args, context: Context) -> int:
     home = os.path.expanduser("~")
     draw = chart.tree if answer["pod"] is None else chart.pod_tree
     for line in draw(answer, home):
-        context.out(line)
+        context.row(line)
     return 0
 
 

@@ -1,10 +1,7 @@
-"""ps, wait, kill, rm, events: about pods as a whole."""
+"""ps, wait, kill, rm: about pods as a whole."""
 
 from __future__ import annotations
 
-import os
-
-from podsh.console.events import event_line
 from podsh.console.render import age, show, show_argv, show_domain, signal_name, table
 from podsh.errors import TimedOut, UsageError
 from podsh.wire import messages
@@ -38,7 +35,7 @@ def ps(args: Args, context: Context) -> int:
     if long:
         header[5:5] = ["ATTACHED", "WAITING", "STATE IN"]
     for line in table(header, [_row(pod, long) for pod in pods]):
-        context.out(line)
+        context.row(line)
     return 0
 
 
@@ -153,23 +150,4 @@ def rm(args: Args, context: Context) -> int:
     portal = context.portal()
     for name in args.many("pod"):
         portal.call("rm", name=name)
-    return 0
-
-
-def events(args: Args, context: Context) -> int:
-    """Print what happened so far; with -f, also what happens from now on."""
-    pod = args.maybe("pod")
-    fields: dict[str, Any] = {"since": "start"}
-    home = os.path.expanduser("~")
-    if pod is not None:
-        fields["pods"] = [pod]
-    for event in context.portal().events(**fields):
-        if event.get("ev") == "live":
-            if not args.flag("follow"):
-                break
-        elif args.flag("json"):
-            context.emit(event)
-        elif line := event_line(event, home=home, color=context.color):
-            context.out(line)
-            context.flush()
     return 0

@@ -35,7 +35,7 @@ def list_(args: Args, context: Context) -> int:
         for entry in entries
     ]
     for line in render.table(("NAME", "FROM", "DESCRIPTION"), rows):
-        context.out(line)
+        context.row(line)
     return 0
 
 

@@ -48,7 +48,7 @@ def requests(args: Args, context: Context) -> int:
             ]
         )
     for line in table(header, lines):
-        context.out(line)
+        context.row(line)
     return 0
 
 
@@ -78,7 +78,7 @@ def allow(args: Args, context: Context) -> int:
         for row in rows:
             _check_wider(row, fields["dir"])
     for row in rows:
-        context.out(answer_yes(row, fields, context))
+        context.row(answer_yes(row, fields, context))
     return 0
 
 
@@ -110,7 +110,7 @@ def deny(args: Args, context: Context) -> int:
         return 0
     for ident in _idents(idents, "deny"):
         row = _waiting(ident, context)
-        context.out(answer_no(row, context, always=always))
+        context.row(answer_no(row, context, always=always))
     return 0
 
 
@@ -135,7 +135,7 @@ def review(args: Args, context: Context) -> int:
     from podsh.console.dialog import converse
 
     for line in converse(context, row["id"] if row is not None else None):
-        context.out(line)
+        context.row(line)
     return 0
 
 

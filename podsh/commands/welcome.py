@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from podsh.kernel.probe import probe
-from podsh.wire.messages import VERSION
 
-_NAMED = ("user-namespaces", "seccomp-notification", "landlock")
+# as they are called for short
+_NAMED = {
+    "user-namespaces": "userns",
+    "seccomp-notification": "seccomp-notify",
+    "landlock": "landlock",
+}
 
 
 def machine_line() -> str:
-    """``podsh 0.1.0: kernel ok (user-namespaces, …).``, or what there is to mend."""
+    """``podsh: kernel ok (userns, seccomp-notify, landlock).``, or what there is to mend."""
     findings = probe()
     lacking = [finding.name for finding in findings if finding.ok is False]
     if lacking:
-        return f"podsh {VERSION}: this machine lacks {', '.join(lacking)}; see doctor."
-    there = ", ".join(finding.name for finding in findings if finding.name in _NAMED)
-    return f"podsh {VERSION}: kernel ok ({there})."
+        return f"podsh: this machine lacks {', '.join(lacking)}; see doctor."
+    there = ", ".join(_NAMED[each.name] for each in findings if each.name in _NAMED)
+    return f"podsh: kernel ok ({there})."

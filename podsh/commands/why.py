@@ -50,7 +50,7 @@ def why(args: Args, context: Context) -> int:
         context.emit({"pod": about["name"], **answer})
         return 0
     for line in lines(answer, "" if profiles else pod):
-        context.out(line)
+        context.row(line)
     return 0
 
 

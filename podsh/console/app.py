@@ -18,6 +18,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 
 from podsh import paths
 from podsh.commands import registry
+from podsh.commands.attach import capable
 from podsh.commands.context import Context
 from podsh.commands.script import ScriptStopped, split
 from podsh.commands.syntax import HelpWanted, parse
@@ -41,6 +42,7 @@ PROMPT = "podsh> "
 _GO_BACK = "\x1d"
 _WELCOME = "Try:  run -- bash     C-] comes back here     help"
 _NAMES_SHOWN = 4
+# how often the toolbar says anew how long requests have waited
 _TICK_S = 1.0
 
 
@@ -134,13 +136,14 @@ class Console:
     ) -> None:
         self.context = context
         self.entered = entered
-        self.accessible = bool(os.environ.get("ACCESSIBLE"))
+        # nothing is drawn over: also where the terminal cannot
+        self.accessible = bool(os.environ.get("ACCESSIBLE")) or not capable()
         lines, self.first_time = history()
-        self.feed = Feed(self._woken, color=context.color)
+        self.feed = Feed(self._woken, color=context.color, width=lambda: context.width)
         self.completer = RegistryCompleter(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending = False
-        self._code = 0
+        self._ticking: asyncio.TimerHandle | None = None
         self.session: PromptSession[str] = PromptSession(
             PROMPT,
             history=lines,
@@ -159,12 +162,12 @@ class Console:
         feed = self.feed
         return toolbar(feed.pods, feed.requests, self.context.last_pod, time.time())
 
-    async def _tick(self) -> None:
-        """The toolbar says how long requests have waited."""
-        while True:
-            await asyncio.sleep(_TICK_S)
-            if self.feed.requests:
-                self.session.app.invalidate()
+    def _tick(self) -> None:
+        """While requests wait, the toolbar's clock goes on."""
+        self._ticking = None
+        if self.feed.requests and self._loop is not None:
+            self._ticking = self._loop.call_later(_TICK_S, self._tick)
+            self.session.app.invalidate()
 
     # -- events
 
@@ -182,6 +185,8 @@ class Console:
         if not self.accessible:
             self._print_events()
             self.session.app.invalidate()
+            if self._ticking is None:
+                self._tick()
 
     def _print_events(self) -> None:
         self._print(self.feed.take())
@@ -200,8 +205,12 @@ class Console:
             rows = portal.call("requests")["requests"] if portal is not None else []
         except PodshError:
             return
-        home, color = os.path.expanduser("~"), self.context.color
-        lines = [event_line({**row, "ev": "request"}, home=home, color=color) for row in rows]
+        shown: dict[str, Any] = {
+            "home": os.path.expanduser("~"),
+            "color": self.context.color,
+            "width": self.context.width,
+        }
+        lines = [event_line({**row, "ev": "request"}, **shown) for row in rows]
         self._print([line for line in self.feed.take() if line not in lines])
         if rows:
             self._print([*lines, f"{len(rows)} waiting: review, or allow ID / deny ID"])
@@ -217,7 +226,6 @@ class Console:
         self._greet()
         self._list_waiting()
         self.feed.start()
-        ticking = self._loop.create_task(self._tick()) if not self.accessible else None
         try:
             while True:
                 line = await self._ask()
@@ -227,8 +235,8 @@ class Console:
                     self.context.leave = False
         finally:
             self._loop.remove_signal_handler(signal.SIGINT)
-            if ticking is not None:
-                ticking.cancel()
+            if self._ticking is not None:
+                self._ticking.cancel()
             await asyncio.to_thread(self.feed.stop)
             self.completer.close()
 

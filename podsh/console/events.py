@@ -5,7 +5,17 @@
 
 from __future__ import annotations
 
-from podsh.console.render import age, show, show_argv, show_domain, show_text, signal_name
+from podsh.console.render import (
+    INDENT,
+    age,
+    cells,
+    show,
+    show_argv,
+    show_domain,
+    show_text,
+    signal_name,
+    wrapped,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 PATH_WIDTH = 60
+# on a narrow terminal paths are elided to no less
+_LEAST_WIDTH = 16
 _WHAT_WIDTH = 19
 _COLORS = {"!": "31", "-": "31", "+": "32", "?": "33", ">": "36"}
 # rules that no line of a file says
@@ -23,13 +35,24 @@ _RULES = {
 }
 
 
-def event_line(event: Mapping[str, Any], *, home: str = "", color: bool = False) -> str:
-    """One event as one line; empty for what nobody wants to read. home: shown as ``~``."""
-    sign, text = _words(event, home)
-    return _line(event, sign, text, color) if text else ""
+def event_line(
+    event: Mapping[str, Any], *, home: str = "", color: bool = False, width: int = 0
+) -> str:
+    """One event as one line; empty for what nobody wants to read. home: shown as ``~``.
+
+    width: the terminal's columns (0: endless). What is longer is elided, then goes on below,
+    indented: no name in it can begin a line.
+    """
+    sign, text = _words(event, home, PATH_WIDTH)
+    if not text:
+        return ""
+    over = cells(_line(event, sign, text)) - width if width else 0
+    if over > 0:
+        text = _words(event, home, max(PATH_WIDTH - over, _LEAST_WIDTH))[1]
+    return _colored(_line(event, sign, text), sign, color, width)
 
 
-def _line(event: Mapping[str, Any], sign: str, text: str, color: bool) -> str:
+def _line(event: Mapping[str, Any], sign: str, text: str) -> str:
     import time
 
     try:
@@ -38,22 +61,25 @@ def _line(event: Mapping[str, Any], sign: str, text: str, color: bool) -> str:
         clock = "--:--:--"
     ident = show_text(str(event.get("id") or ""))
     name = show(str(event["pod"]), 24) if event.get("pod") else "podsh"
-    line = f"{clock} {name:<5} {sign} {ident:<2} {text}"
-    if color and sign in _COLORS:
-        line = f"\x1b[{_COLORS[sign]}m{line}\x1b[0m"
-    return line
+    return f"{clock} {name:<5} {sign} {ident:<2} {text}"
 
 
-def _words(event: Mapping[str, Any], home: str) -> tuple[str, str]:
-    """The sign of an event and its text."""
+def _colored(line: str, sign: str, color: bool, width: int) -> str:
+    if width:
+        line = "\n".join(wrapped(line, width, INDENT))
+    return f"\x1b[{_COLORS[sign]}m{line}\x1b[0m" if color and sign in _COLORS else line
+
+
+def _words(event: Mapping[str, Any], home: str, width: int) -> tuple[str, str]:
+    """The sign of an event and its text, paths in it elided to ``width``."""
     kind = str(event.get("ev", "?"))
     if kind in _ABOUT_PATHS:
         sign, detail = _ABOUT_PATHS[kind]
-        return sign, _columns(f"{_mode(event)} {shown_path(event, home)}", detail(event))
+        return sign, _columns(f"{_mode(event)} {shown_path(event, home, width)}", detail(event))
     if kind == "transition":
         old, new = (show_domain(str(event.get(key, "?")), 24) for key in ("old", "new"))
         move = f"{old} -> {new}"
-        return ">", _columns(move, f"{shown_path(event, home)}{_pid(event)}")
+        return ">", _columns(move, f"{shown_path(event, home, width)}{_pid(event)}")
     if kind == "call":
         killed = event.get("verdict") == "killed"
         what = f"{'killed by' if killed else 'refused'} call {show_text(str(event.get('call')))}"
@@ -64,10 +90,10 @@ def _words(event: Mapping[str, Any], home: str) -> tuple[str, str]:
     if kind == "gone":
         return "-", "gone: its program ended or went on"
     if kind == "revoke":
-        return "-", f"revoked {shown_path(event, home)}"
+        return "-", f"revoked {shown_path(event, home, width)}"
     if kind == "start":
         argv = [str(word) for word in _list(event.get("argv")) or ["?"]]
-        return ".", f"start {show_argv(argv, 60)} (pid {show_text(str(event.get('pid', '?')))})"
+        return ".", f"start {show_argv(argv, width)}{_pid(event)}"
     if kind == "exit":
         return ".", exit_words(event)
     if kind == "failed":
@@ -77,6 +103,8 @@ def _words(event: Mapping[str, Any], home: str) -> tuple[str, str]:
         return "!", f"failed: {words}" if words else f"failed ({event.get('code', '?')})"
     if kind == "lost":
         return "!", "lost: its monitor died"
+    if kind == "left_out":
+        return ".", f"{show_text(str(event.get('count', '?')))} more events were not written down"
     if kind == "ready":
         return ".", ""
     extra = show_text(str(event["text"])) if event.get("text") else ""
@@ -178,6 +206,7 @@ _BURSTS = {
     "merged": ("?", "repetitions", 5),
     "gone": ("-", "gone", 5),
     "note": (".", "notes", 5),
+    "call": ("-", "refused calls", 5),
 }
 WINDOW_S = 1.0
 
@@ -199,10 +228,11 @@ class Bursts:
     """Events to lines; many of one kind in a second become ``> 37 transitions (events web)``.
 
     The first few of a burst are shown at once; the line that counts them all comes at the end of
-    its window (``due``). Times are seconds of any one clock.
+    its window (``due``). Times are seconds of any one clock. ``width``: as of ``event_line``.
     """
 
-    def __init__(self, *, home: str = "", color: bool = False) -> None:
+    def __init__(self, *, home: str = "", color: bool = False, width: int = 0) -> None:
+        self.width = width
         self._home = home
         self._color = color
         self._windows: dict[tuple[str, str], _Window] = {}
@@ -212,7 +242,7 @@ class Bursts:
         lines = self.due(now)
         kind = str(event.get("ev", "?"))
         if kind not in _BURSTS:
-            lines.append(event_line(event, home=self._home, color=self._color))
+            lines.append(self._shown(event))
             return [line for line in lines if line]
         if kind == "merged" and not _is_step(event.get("count")):
             return lines
@@ -224,9 +254,12 @@ class Bursts:
         window.total += 1
         window.last = event
         if window.total <= most:
-            line = event_line(event, home=self._home, color=self._color)
+            line = self._shown(event)
             (window.lines if window.hot else lines).append(line)
         return lines
+
+    def _shown(self, event: Mapping[str, Any]) -> str:
+        return event_line(event, home=self._home, color=self._color, width=self.width)
 
     def due(self, now: float) -> list[str]:
         """The lines of windows that are over."""
@@ -240,7 +273,8 @@ class Bursts:
                 del self._windows[key]
                 continue
             text = f"{window.total} {plural} (events {show(key[1], 24)})"
-            lines.append(_line({**window.last, "id": None}, sign, text, self._color))
+            line = _line({**window.last, "id": None}, sign, text)
+            lines.append(_colored(line, sign, self._color, self.width))
             self._windows[key] = _Window(now + WINDOW_S, True)
         return lines
 

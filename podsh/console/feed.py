@@ -30,15 +30,18 @@ class Feed(threading.Thread):
 
     pods: the rows of ``ps`` as they last were (replaced, never changed); None without a portal.
     requests: the rows of those that wait. ``wake()`` is called in this thread when there are new
-    lines to ``take()``, or a list changed.
+    lines to ``take()``, or a list changed. width: gives the terminal's columns, 0 for endless.
     """
 
-    def __init__(self, wake: Callable[[], None], *, color: bool = False) -> None:
+    def __init__(
+        self, wake: Callable[[], None], *, color: bool = False, width: Callable[[], int] = int
+    ) -> None:
         super().__init__(name="podsh-feed", daemon=True)
         self.pods: list[dict[str, Any]] | None = None
         self.requests: list[dict[str, Any]] = []
         self.asked = 0  # the newest request among the events
         self._wake = wake
+        self._width = width
         self._bursts = Bursts(home=os.path.expanduser("~"), color=color)
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._missed = 0
@@ -93,6 +96,7 @@ class Feed(threading.Thread):
                 wait_s = due_s if wait_s is None else min(wait_s, due_s)
             events = client.news(wait_s)
             now = time.monotonic()
+            self._bursts.width = self._width()
             for event in events:
                 stale = True
                 if event.get("ev") != "live" and event.get("ev") not in _QUIET:

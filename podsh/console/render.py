@@ -12,12 +12,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# letters to Unicode, but drawn as nothing: Hangul fillers, braille blank, Khmer inherent vowels
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+# letters to Unicode, but drawn as nothing: Hangul fillers, braille blank, Khmer inherent vowels,
+# blank hieroglyphs
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\U00013441\U00013442")
 _RIGHT_TO_LEFT = frozenset(("R", "AL", "AN"))
 # signs that podsh's own messages use
 _OWN_SIGNS = frozenset("…×∩→±≤≥–°")
 _MOST_DOMAINS = 6
+# before what does not fit into a line: nothing from outside begins one
+INDENT = "    "
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.console import asking
 from podsh.console.events import raw_path
-from podsh.console.render import cells, show, show_domain, show_text, wrapped
+from podsh.console.render import INDENT, cells, show, show_domain, show_text, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,6 @@ _LATER = ("escape", "c-c", "c-d", "c-]", "q")
 _SHORTER, _LONGER = ("left", "up", "backspace", "c-h"), ("right", "down")
 # a longer command line goes below the rule, so that it pushes nothing out of sight
 _ARGV_LINES = 3
-# of what does not fit into a line: a command line cannot pose as the line of the rule
-_INDENT = "    "
 # columns and rows below which keys are shown without their words
 _SMALL = (50, 12)
 
@@ -217,7 +215,7 @@ class Review:
         small = width < _SMALL[0] or height < _SMALL[1]
         foot, head = self._foot(width, small), self._head(width)
         texts = self._body(width)
-        body = [line for text in texts for line in wrapped(text, width, _INDENT)]
+        body = [line for text in texts for line in wrapped(text, width, INDENT)]
         if small or len(head) > 2:  # a line of it is worth more there
             head, body = [], head + body
         self._rows, self._room = len(body), max(height - len(foot) - len(head), 1)
@@ -262,7 +260,7 @@ class Review:
         rule = [f"rule to add:  {asking.rule(self.mode, self.path)}"]
         if self.row.get("to") and self.path == raw_path(self.row):
             rule = [f"a yes moves the pod to domain {show_domain(str(self.row['to']))}"]
-        if len(wrapped(asker, width, _INDENT)) > _ARGV_LINES:
+        if len(wrapped(asker, width, INDENT)) > _ARGV_LINES:
             return [*self._wish(), *rule, f"asked by:  {asker}"]
         return [asker, *self._wish(), *rule]
 

@@ -6,7 +6,13 @@ import json
 import os
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# of an audit so much of its end is read: some hundred events
+_TAIL_BYTES = 128 << 10
 
 
 def forget(state_dir: str) -> None:
@@ -34,6 +40,46 @@ def write_exit(state_dir: str, fields: dict[str, Any]) -> None:
             file.write(json.dumps(fields | {"ts": time.time()}))
     except OSError:
         pass
+
+
+def past(pods: Iterable[tuple[str, str]], before: float) -> list[dict[str, Any]]:
+    """The events that pods (name, state directory) wrote down until ``before`` (epoch), unordered:
+    the end of their audits, their last start and exit."""
+    found: list[dict[str, Any]] = []
+    for name, state_dir in pods:
+        meta = read(state_dir, "meta.json") or {}
+        ended = read(state_dir, "exit.json") or {}
+        events = _audit(os.path.join(state_dir, "audit.jsonl"))
+        events.append({"ev": "start", "ts": meta.get("started"), "argv": meta.get("argv")})
+        if ended.get("state") == "exited":
+            signo = ended.get("signal")
+            how = {"code": ended.get("exit"), "signal": signo}
+            events.append({"ev": "exit", "ts": ended.get("ts"), **how})
+        for event in events:
+            at = event.get("ts")
+            if isinstance(at, (int, float)) and 0 < at < before:
+                found.append({"pod": name, **event})
+    return found
+
+
+def _audit(path: str) -> list[dict[str, Any]]:
+    """The last events of an audit; a line that is cut is none."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _TAIL_BYTES, 0))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            found.append(event)
+    return found
 
 
 def remove_tree(path: str) -> None:

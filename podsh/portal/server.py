@@ -8,16 +8,16 @@ import errno
 import os
 import signal
 import traceback
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
-from podsh.portal import chart, launch, podfile
+from podsh.portal import chart, launch, podfile, records
 from podsh.portal.decisions import Decisions, path_of
 from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
+from podsh.portal.journal import Journal, Wanted
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.profiles import find
 from podsh.wire import messages
@@ -27,9 +27,6 @@ from podsh.wire.framing import JSON
 if TYPE_CHECKING:
     import socket
 
-KEPT_EVENTS = 1000
-# a follower of events that does not read is cut off
-MAX_QUEUED = 4 << 20
 # kill of a whole pod: so long for its program to end by itself
 TERM_S = 2.0
 MAX_WAIT_S = 366 * 86400.0
@@ -46,14 +43,14 @@ class Portal:
         self.stopped = asyncio.Event()
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._fleet = Fleet(self._event)
+        self._journal = Journal(lambda follower: self._closed(follower, None))
+        self._remembered = False
+        self._fleet = Fleet(self._journal.add)
         self._clients: set[Channel] = set()
         # pods that a foreground client has not started yet: its end is theirs
         self._promised: dict[Channel, list[Pod]] = {}
-        self._followers: dict[Channel, frozenset[str]] = {}
-        # followers at which a person sits, who may be asked
+        # followers of events at which a person sits, who may be asked
         self._consoles: set[Channel] = set()
-        self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._calls: set[asyncio.Task[None]] = set()
         self._library = find.Library(paths.config_dir())
         self._domains = Domains(self._library)
@@ -120,7 +117,7 @@ class Portal:
 
     def _closed(self, channel: Channel, _error: Exception | None) -> None:
         self._clients.discard(channel)
-        self._followers.pop(channel, None)
+        self._journal.leave(channel)
         self._consoles.discard(channel)
         self._fleet.present(bool(self._consoles))
         for pod in self._promised.pop(channel, ()):
@@ -172,28 +169,35 @@ class Portal:
 
     # -- events
 
-    def _event(self, event: dict[str, Any]) -> None:
-        self._events.append(event)
-        for follower, pods in list(self._followers.items()):
-            if not pods or event.get("pod") in pods:
-                follower.send(event)
-                if follower.queued > MAX_QUEUED:
-                    follower.close()
-                    self._closed(follower, None)
-
     async def follow(self, channel: Channel, message: dict[str, Any]) -> None:
         """events: answer, replay the kept ones if asked, then everything that comes."""
-        pods = frozenset(str(name) for name in message.get("pods") or ())
+        wanted = Wanted.of(message)
+        last = message.get("last")
+        follows = bool(message.get("follow", True))
+        if message.get("since") == "start":
+            await self._remember()
+        for name in wanted.pods:
+            if not (follows or self._journal.knows(name)):
+                self._fleet.get(name)  # says what is meant, where there is none
         channel.send({"id": message.get("id"), "ok": {}})
         if message.get("since") == "start":
-            for event in self._events:
-                if not pods or event.get("pod") in pods:
-                    channel.send(event)
+            for event in self._journal.past(wanted, None if last is None else int(last)):
+                channel.send(event)
         channel.send({"ev": "live"})
-        self._followers[channel] = pods
-        if message.get("console") and not channel.closed:
+        if channel.closed or not follows:
+            return
+        self._journal.follow(channel, wanted)
+        if message.get("console"):
             self._consoles.add(channel)
             self._fleet.present(True)
+
+    async def _remember(self) -> None:
+        """What pods wrote down before this portal was there, once somebody wants to know."""
+        if not self._remembered:
+            self._remembered = True
+            pods = [(pod.name, pod.state_dir) for pod in self._fleet.pods.values()]
+            begun = self._journal.begun
+            self._journal.add_past(await asyncio.to_thread(records.past, pods, begun))
 
     # -- pods
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from podsh.cli import main
+from podsh.commands.events import moment
 from podsh.errors import Disconnected, LaunchFailed, NotFound, TimedOut, UsageError
 from podsh.wire import messages
 from tests.console.portal import Portal
@@ -97,7 +100,56 @@ def test_events_until_now(portal: Portal, capsys: pytest.CaptureFixture[str]) ->
     assert "exit 0 after 1s" in out
     assert main(["events", "--json", "web"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["ev"] == "start"
-    assert portal.calls[-1] == ("events", {"since": "start", "pods": ["web"]})
+    op, fields = portal.calls[-1]
+    assert (op, fields["since"], fields["pods"], fields["follow"]) == (
+        "events", "start", ["web"], False,
+    )  # fmt: skip
+
+
+def test_events_of_some_kinds_and_times(
+    portal: Portal, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert main(["events", "a", "b", "-k", "grant", "--kind=exit", "-s", "10m", "-n", "5"]) == 0
+    fields = portal.calls[-1][1]
+    assert (fields["pods"], fields["kinds"]) == (["a", "b"], ["grant", "exit"])
+    assert (fields["after"], fields["last"]) == (now - 600, 5)
+    for wrong in (["-k", "nope"], ["-s", "soon"], ["-n", "-1"]):
+        assert main(["events", *wrong]) == 2
+    assert "did you mean note?" in capsys.readouterr().err
+
+
+def test_the_days_of_events(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line says the time; what is not of today says the day, once."""
+    today = time.time()
+    portal.kept = [
+        {"ev": "note", "ts": ts, "pod": "web", "text": text}
+        for ts, text in ((0.0, "old"), (1.0, "as old"), (today, "new"))
+    ]
+    assert main(["events"]) == 0
+    old, first, second, new, third = capsys.readouterr().out.splitlines()
+    assert re.match(r"-- 19(69|70)-", old)
+    assert [first[-3:], second[-6:], third[-3:]] == ["old", "as old", "new"]
+    assert new == time.strftime("-- %Y-%m-%d", time.localtime(today))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("90s", "2026-01-31 12:28:30"),
+        ("3d", "2026-01-28 12:30:00"),
+        ("12:00", "2026-01-31 12:00:00"),
+        ("23:59:59", "2026-01-30 23:59:59"),
+        ("2026-01-02", "2026-01-02 00:00:00"),
+        ("2026-01-02T03:04", "2026-01-02 03:04:00"),
+        ("2026-01-02 03:04:05", "2026-01-02 03:04:05"),
+    ],
+)
+def test_moments(text: str, found: str) -> None:
+    now = time.mktime(time.strptime("2026-01-31 12:30", "%Y-%m-%d %H:%M"))
+    assert time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment(text, now))) == found
+    assert moment("1700000000.5", now) == 1700000000.5
 
 
 def test_run_asks_with_absolute_paths(

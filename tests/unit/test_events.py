@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podsh.console.events import Bursts, event_line, raw_path, shown_path
+from podsh.console.render import cells
 from podsh.policy.access import NOWHERE, Where
 from podsh.policy.events import Asked, Denied, Granted, Transition
 from podsh.policy.state import Rule
@@ -111,6 +113,8 @@ def test_hostile_strings_stay_in_their_line(text: str, kind: str) -> None:
         assert unicodedata.bidirectional(char) not in ("R", "AL", "AN", "RLO", "RLE", "RLI")
 
 
+# random events are slow to make on a busy machine
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -131,6 +135,33 @@ def test_no_event_breaks_the_line(event: dict[str, object]) -> None:
     assert all(unicodedata.category(c)[0] != "C" for c in shown)
     for printed in Bursts().add(event, 0.0):
         assert all(unicodedata.category(c)[0] != "C" for c in printed)
+
+
+@pytest.mark.parametrize("width", [20, 33, 60, 80])
+@pytest.mark.parametrize(
+    "text", [*HOSTILE, "/srv/日本語" * 30, "x" * 55 + "12:00:00 web   + 7  fake"]
+)
+@pytest.mark.parametrize("kind", ["request", "grant", "denial", "transition", "start", "note"])
+def test_on_a_terminal_no_name_begins_a_line(text: str, kind: str, width: int) -> None:
+    event = {
+        "ev": kind, "ts": 0, "pod": text, "path": f"/{text}", "mode": "read", "argv": [text],
+        "old": text, "new": text, "text": text, "scope": "once", "pid": 7,
+    }  # fmt: skip
+    first, *others = event_line(event, width=width).split("\n")
+    assert re.match(r"\d\d:\d\d:\d\d ", first)
+    assert all(line.startswith("    ") for line in others)
+    assert all(cells(line) <= width for line in (first, *others))
+    colored = event_line(event, width=width, color=True)
+    assert re.sub(r"\x1b\[[0-9]*m", "", colored) == "\n".join([first, *others])
+
+
+def test_a_long_path_is_elided_to_one_line_where_that_does() -> None:
+    event = {"ev": "request", "ts": 0, "pod": "web", "id": 7, "mode": "read", "pid": 1}
+    event |= {"path": "/srv/" + "a" * 200 + "/name", "argv": ["git"]}
+    line = event_line(event, width=80)
+    assert "\n" not in line
+    assert "/name" in line
+    assert "git (pid 1)" in line
 
 
 # ---------------------------------------------------------------- bursts

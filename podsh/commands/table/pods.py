@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from podsh.commands.syntax import JSON, Command, Option, Word
 
+# the ``ev`` of events
+KINDS = (
+    *("start", "exit", "failed", "lost"),
+    *("request", "merged", "grant", "denial", "gone", "revoke"),
+    *("transition", "call", "note", "attached", "detached", "adopted", "removed"),
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "ps",
@@ -55,10 +62,28 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "events",
-        "podsh.commands.pods:events",
+        "podsh.commands.events:events",
         help="what happened; -f goes on",
-        example="events -f --json",
-        options=(Option("-f", "--follow", help="go on"), JSON),
-        words=(Word("POD", complete="pod", optional=True),),
+        example="events web --kind request --kind denial --since 10m",
+        options=(
+            Option("-f", "--follow", help="go on"),
+            Option(
+                "-k",
+                "--kind",
+                value="KIND",
+                choices=KINDS,
+                repeat=True,
+                help="only such: request, grant, denial, transition, exit, …",
+            ),
+            Option(
+                "-s",
+                "--since",
+                value="WHEN",
+                help="from then on: 10m (ago), 12:30, 2026-01-31, 2026-01-31T12:30",
+            ),
+            Option("-n", "--last", value="COUNT", help="the last COUNT of what happened so far"),
+            JSON,
+        ),
+        words=(Word("POD", complete="pod", optional=True, repeat=True),),
     ),
 )
