@@ -158,6 +158,16 @@ class Loopback:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Landlock's: who is in the pod reaches no abstract socket of others, and signals nobody."""
+
+    tag: ClassVar[str] = "scope"
+
+    def __str__(self) -> str:
+        return "scope    abstract sockets and signals end at the pod (Landlock)"
+
+
+@dataclass(frozen=True, slots=True)
 class Sysctl:
     """A sysctl of the pod's own namespaces, ``name`` with slashes."""
 
@@ -206,6 +216,7 @@ Op = (
     | Devpts
     | Hostname
     | Loopback
+    | Scope
     | Sysctl
     | Shim
     | Kage
@@ -224,6 +235,7 @@ _OPS: dict[str, type[Any]] = {
         Devpts,
         Hostname,
         Loopback,
+        Scope,
         Sysctl,
         Shim,
         Kage,

@@ -26,6 +26,7 @@ from podsh.operations import (
     Net,
     Op,
     Program,
+    Scope,
     Sysctl,
     Tmpfs,
     hostname,
@@ -66,7 +67,7 @@ class Facts:
 
     ``state``: the pod's own state directory on the host. ``hide``: podsh's own paths.
     ``nofile``: the highest hard RLIMIT_NOFILE that a pod may have. ``requests``: calls can be
-    held and asked about.
+    held and asked about. ``scopes``: Landlock has them.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Facts:
     umask: int = 0o022
     nofile: int = DEFAULT_OPEN_FILES
     requests: bool = True
+    scopes: bool = False
 
 
 def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
@@ -142,6 +144,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     ]
     if net == "loop":
         ops.append(Loopback())
+    if net == "host" and facts.scopes:
+        ops.append(Scope())
     processes = limits.processes or DEFAULT_PROCESSES
     if not profile.seccomp.nesting:
         ops.append(Sysctl("user/max_user_namespaces", "0"))

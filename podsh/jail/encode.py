@@ -107,6 +107,11 @@ def loopback() -> Record:
     return ("LOOPBACK",)
 
 
+def scope() -> Record:
+    """Signals and abstract sockets end at the pod (Landlock): Linux 6.12."""
+    return ("SCOPE",)
+
+
 def sysctl(name: str, value: str, needed: bool) -> Record:
     """A sysctl of the pod's namespaces, ``name`` with slashes."""
     return ("SYSCTL", name, value, needed)
@@ -131,6 +136,7 @@ _ENCODERS: dict[str, tuple[int, Callable[..., bytes]]] = {
     "HOSTNAME": (10, string),
     "LOOPBACK": (11, lambda: b""),
     "SOCKET": (13, string),
+    "SCOPE": (14, lambda: b""),
     "SYSCTL": (12, lambda name, value, needed: string(name) + string(value) + U64.pack(needed)),
 }
 

@@ -6,7 +6,6 @@ process made for them (``tries.py``); this one only reads, and makes calls that 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shlex
@@ -15,19 +14,16 @@ import subprocess
 
 from podsh import paths
 from podsh.errors import PodshError
-from podsh.kernel import fds, helper, process, seccomp, settings, syscalls, uapi
+from podsh.kernel import fds, helper, landlock, process, seccomp, settings, syscalls, uapi
 from podsh.kernel.finding import Finding as Finding
 from podsh.kernel.finding import newer_kernel
-from podsh.kernel.raw import system_call
 
 _OLDEST = (5, 12)
 _PID_MAX_SINCE = (6, 14)
-_LANDLOCK_SCOPES = 6  # the ABI of Linux 6.12
 _LIBSECCOMP_OLDEST = (2, 5, 0)
 _TRIES_TIMEOUT_S = 60
 # sun_path of unix(7) without its NUL, and the longest name that podsh puts into the directory
 _ADDRESS_BYTES, _SOCKET_NAME_BYTES = 107, 44
-LANDLOCK_CREATE_RULESET_VERSION = 1  # <linux/landlock.h>
 
 _NOT_TRIED = "not tried: there is no user namespace"
 
@@ -265,15 +261,12 @@ def _pid_max(results: dict[str, str]) -> Finding:
 
 
 def _landlock() -> Finding:
-    create_ruleset = system_call(
-        "landlock_create_ruleset", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint
-    )
     try:
-        abi = create_ruleset(None, 0, LANDLOCK_CREATE_RULESET_VERSION)
+        abi = landlock.abi()
         have = f"ABI {abi}"
     except OSError as exc:
         abi, have = 0, str(exc.strerror)
-    scopes = abi >= _LANDLOCK_SCOPES
+    scopes = abi >= landlock.SCOPES
     return Finding(
         "landlock",
         True if scopes else None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh import paths
 from podsh.errors import UsageError
+from podsh.kernel import landlock
 from podsh.plan import Facts, Request, make_plan
 from podsh.policy.access import Access
 from podsh.portal import bycommand, calls
@@ -156,6 +157,7 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
         umask=int(message.get("umask", 0o022)) & 0o777,
         # descriptors in flight count per user: a pod must not be able to fill podsh's share
         nofile=max(soft // 2 - 1, 64),
+        scopes=landlock.has_scopes(),
     )
     # the same for every pod but for its name; with the profile, so that no other has that id
     key = (id(profile), request, facts)

@@ -16,7 +16,7 @@ import pytest
 
 from podsh.native import build
 from tests.helpers import processes
-from tests.kernel.init import scenes_build, scenes_listen, scenes_run
+from tests.kernel.init import scenes_build, scenes_listen, scenes_run, scenes_scope
 
 if TYPE_CHECKING:
     from tests.helpers.callers import Caller
@@ -26,7 +26,12 @@ NATIVE = ROOT / "podsh" / "native"
 # what the scenes import; copied, since an ordinary user may not reach a checkout
 PARTS = ("podsh/__init__.py", "podsh/errors.py", "podsh/jail", "podsh/kernel", "tests/kernel/init")
 PYTHON = os.path.join(sys.base_exec_prefix, "bin", "python3")
-ALL = [*scenes_build.SCENES, *scenes_run.SCENES, *scenes_listen.SCENES]
+ALL = [
+    *scenes_build.SCENES,
+    *scenes_run.SCENES,
+    *scenes_listen.SCENES,
+    *scenes_scope.SCENES,
+]
 SCENES = [scene.__name__ for scene in ALL]
 
 

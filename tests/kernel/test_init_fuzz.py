@@ -34,6 +34,7 @@ RECORDS = [
     encode.mask("/etc/shadow", False),
     encode.loopback(),
     encode.socket("/.podsh/sock"),
+    encode.scope(),
     encode.sysctl("kernel/pid_max", "400", False),
 ]
 PLAN = encode.plan(RECORDS)

@@ -44,6 +44,7 @@ def test_plan_bytes() -> None:
         (encode.mask("/m", False), 9, b"\2\0\0\0/m\0" + struct.pack("<Q", 0)),
         (encode.hostname("h"), 10, b"\1\0\0\0h\0"),
         (encode.loopback(), 11, b""),
+        (encode.scope(), 14, b""),
         (encode.socket("/s"), 13, b"\2\0\0\0/s\0"),
         (encode.sysctl("a/b", "x", True), 12, b"\3\0\0\0a/b\0\1\0\0\0x\0" + struct.pack("<Q", 1)),
     ],

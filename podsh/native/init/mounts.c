@@ -13,6 +13,7 @@
 
 #include "jail.h"
 #include "kernel.h"
+#include "scope.h"
 #include "util.h"
 
 /* The name of a file of the skeleton between its making and its mounting elsewhere. */
@@ -356,6 +357,9 @@ int carry_out(struct tree *tree, const struct op *op, struct mounts *mounts)
 		return 0;
 	case OP_LOOPBACK:
 		return do_loopback();
+	case OP_SCOPE:
+		/* PID 1 itself: its programs share the one domain, and signal each other */
+		return scope_enter();
 	case OP_SYSCTL:
 		return do_sysctl(op);
 	default:

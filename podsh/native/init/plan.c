@@ -116,6 +116,7 @@ static void take_op(struct cursor *from, struct op *op)
 		op->path = take_str(from, NAME_BYTES);
 		break;
 	case OP_LOOPBACK:
+	case OP_SCOPE:
 		break;
 	case OP_SYSCTL:
 		op->path = take_str(from, PATH_LIMIT / 2);

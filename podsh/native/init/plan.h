@@ -22,6 +22,7 @@ enum opcode {
 	OP_LOOPBACK,
 	OP_SYSCTL,
 	OP_SOCKET,
+	OP_SCOPE,
 };
 
 struct op {

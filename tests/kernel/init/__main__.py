@@ -6,10 +6,15 @@ import os
 import sys
 import traceback
 
-from tests.kernel.init import scenes_build, scenes_listen, scenes_run
+from tests.kernel.init import scenes_build, scenes_listen, scenes_run, scenes_scope
 from tests.kernel.init.pod import children_of
 
-ALL = [*scenes_build.SCENES, *scenes_run.SCENES, *scenes_listen.SCENES]
+ALL = [
+    *scenes_build.SCENES,
+    *scenes_run.SCENES,
+    *scenes_listen.SCENES,
+    *scenes_scope.SCENES,
+]
 SCENES = {scene.__name__: scene for scene in ALL}
 
 
