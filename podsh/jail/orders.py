@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import LaunchFailed
 from podsh.jail.encode import HEADER, PAIR, TRIPLE, U32, U64, string
+from podsh.kernel.fds import memfd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,19 +90,6 @@ def failure(message: Message) -> LaunchFailed:
         hint = "the host's /proc is covered in part; in Docker: systempaths=unconfined"
     place = f"{message.step} {message.path}".rstrip()
     return LaunchFailed(os.strerror(message.errno), place=place, hint=hint)
-
-
-def memfd(data: bytes) -> int:
-    """A descriptor to read ``data`` from; the caller's."""
-    fd = os.memfd_create("podsh", os.MFD_CLOEXEC)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
 
 
 def _reap(pid: int) -> None:
@@ -268,11 +256,8 @@ class Init:
             self._send(FDS, FDS, at, mounts[first : first + _FDS_AT_ONCE])
 
     def _send_plan(self, kind: int, plan_bytes: bytes) -> None:
-        plan_fd = memfd(plan_bytes)
-        try:
-            self._send(kind, kind, b"", (plan_fd,))
-        finally:
-            os.close(plan_fd)
+        with memfd(plan_bytes) as plan:
+            self._send(kind, kind, b"", (plan.fileno(),))
 
     def _build(self, plan_bytes: bytes, mounts: Sequence[int]) -> None:
         self._send_mounts(mounts)
@@ -316,12 +301,9 @@ class Init:
         stdio: descriptors for 0-2, which stay the caller's; None: the program's terminal; -1: the
         pod's /dev/null. The same as given to ``encode.program``.
         """
-        program_fd = memfd(program_bytes)
-        try:
+        with memfd(program_bytes) as program:
             given = [fd for fd in stdio if fd is not None and fd >= 0]
-            self._send(RUN, ident, b"", (program_fd, *given))
-        finally:
-            os.close(program_fd)
+            self._send(RUN, ident, b"", (program.fileno(), *given))
 
     def send_signal(self, ident: int, signo: int, group: int) -> None:
         """Signal a program: 0 its process, 1 its terminal's foreground group, 2 the whole pod.

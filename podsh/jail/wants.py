@@ -6,7 +6,6 @@ answers by itself.
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import stat
@@ -228,10 +227,10 @@ def _header(live: Live, path: str, held: int | None) -> bytes:
 def _elf_interpreter(fd: int, header: bytes) -> bytes:
     """PT_INTERP of an ELF file, b"" if it has none: man 5 elf."""
     wide = header[4] == 2
-    order = "little" if header[5] == 1 else "big"
+    order: Literal["little", "big"] = "little" if header[5] == 1 else "big"
 
     def number(data: bytes, at: int, size: int) -> int:
-        return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
+        return int.from_bytes(data[at : at + size], order)
 
     word = 8 if wide else 4
     table = number(header, 32 if wide else 28, word)
@@ -254,8 +253,3 @@ def _named(header: bytes) -> Iterator[str]:
     words = header[2:].split(b"\n")[0].split()
     if words and words[0].startswith(b"/"):
         yield os.fsdecode(words[0])
-
-
-def missing(exc: OSError) -> bool:
-    """Whether a look failed because the caller is gone."""
-    return exc.errno in (errno.ENOENT, errno.ESRCH)

@@ -32,12 +32,3 @@ def names(bits: int) -> tuple[str, ...]:
         for bit in range(bits.bit_length())
         if bits >> bit & 1
     )
-
-
-def last_cap() -> int:
-    """The highest capability of the running kernel; the highest known where /proc is silent."""
-    try:
-        with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return len(NAMES) - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -124,15 +123,13 @@ def recv_fds(sock: socket.socket, size: int, max_fds: int) -> tuple[bytes, list[
     return got.data, got.fds
 
 
-def memfd_with(data: bytes, name: str = "podsh") -> OwnedFd:
-    """An anonymous file that holds ``data`` and can never change again (man 2 memfd_create)."""
-    fd = OwnedFd(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+def memfd(data: bytes) -> OwnedFd:
+    """A descriptor to read ``data`` from, of no file (man 2 memfd_create)."""
+    fd = OwnedFd(os.memfd_create("podsh", os.MFD_CLOEXEC))
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(fd.fileno(), view) :]
-        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(fd.fileno(), fcntl.F_ADD_SEALS, seals)
     except BaseException:
         fd.close()
         raise

@@ -15,21 +15,19 @@ from typing import NamedTuple
 RECV = 0xC0502100
 SEND = 0xC0182101
 _ID_VALID = 0x40082102
-_ADDFD = 0x40182103
 _SET_FLAGS = 0x40082104
 
 # linux/seccomp.h
 FLAG_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 FD_SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, 6.6
-ADDFD_FLAG_SEND = 2
+# linux/errno.h: EINTR, or the call once more, as the signal's handler says
+ERESTARTSYS = 512
 
 # struct seccomp_notif { __u64 id; __u32 pid, flags; struct seccomp_data { int nr; __u32 arch;
 # __u64 instruction_pointer, args[6]; } data; }
 NOTIF = struct.Struct("=QIIiIQ6Q")
 # struct seccomp_notif_resp { __u64 id; __s64 val; __s32 error; __u32 flags; }
 RESP = struct.Struct("=QqiI")
-# struct seccomp_notif_addfd { __u64 id; __u32 flags, srcfd, newfd, newfd_flags; }
-_ADD = struct.Struct("=QIIII")
 _ID = struct.Struct("=Q")
 _EMPTY = bytes(NOTIF.size)
 
@@ -83,17 +81,6 @@ def valid(listener: int, ident: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def add_fd(listener: int, ident: int, fd: int, *, send: bool = False, cloexec: bool = True) -> int:
-    """Put a copy of ``fd`` among the caller's descriptors; its number there. With ``send`` the
-    held call returns that number at once. FileNotFoundError: the caller is gone."""
-    flags = ADDFD_FLAG_SEND if send else 0
-    close_on_exec = 0o2000000 if cloexec else 0  # O_CLOEXEC
-    # a mutable buffer makes fcntl return the call's own result
-    data = bytearray(_ADD.pack(ident, flags, fd, 0, close_on_exec))
-    number: int = fcntl.ioctl(listener, _ADDFD, data, True)
-    return number
 
 
 def sync_wake_up(listener: int) -> bool:

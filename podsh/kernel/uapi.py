@@ -15,14 +15,12 @@ AT_EMPTY_PATH = 0x1000
 # <linux/mount.h>, man 2 move_mount
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
-MOVE_MOUNT_BENEATH = 0x200
 
 # <linux/mount.h>, man 2 mount_setattr
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
-MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 # <linux/mount.h>: fsopen, fsconfig, fsmount (no manual pages yet)
 FSOPEN_CLOEXEC = 0x1
@@ -36,12 +34,10 @@ MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
 
 # <linux/openat2.h>, man 2 openat2
-RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
-RESOLVE_CACHED = 0x20
 
 # <asm-generic/socket.h>: Linux 6.5
 SO_PEERPIDFD = 77

@@ -39,7 +39,6 @@ _MAX_UNIX = 110  # sizeof(struct sockaddr_un)
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 # struct sockaddr_nl { __u16 family, pad; __u32 pid, groups; }
 _NETLINK = struct.Struct("=HHII")
-_ERESTARTSYS = 512  # linux/errno.h: EINTR, or the call once more, as the signal's handler says
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Connect:
     def interrupt(self) -> bool:
         """Have it end for a signal that waits: begun again if its handler says so (SA_RESTART)."""
         self.close()
-        return notify.refuse(self.listener, self.id, _ERESTARTSYS)
+        return notify.refuse(self.listener, self.id, notify.ERESTARTSYS)
 
     def close(self) -> None:
         """Let go of what it holds; no answer."""
@@ -290,7 +289,7 @@ class _Job:
             return
         code = sockets.connect(fd, connect.address)
         if code == errno.EINTR and not sockets.gives_up(fd):
-            code = _ERESTARTSYS
+            code = notify.ERESTARTSYS
         connect.close()
         if code:
             notify.refuse(connect.listener, connect.id, code)

@@ -59,15 +59,11 @@ class Held:
         """Have it end for a signal that waits: begun again if its handler says so (SA_RESTART)."""
         drop(self.wants)
         self.wants = []
-        return notify.refuse(self._listener, self.id, _ERESTARTSYS)
+        return notify.refuse(self._listener, self.id, notify.ERESTARTSYS)
 
     def alive(self) -> bool:
         """Whether its caller still waits."""
         return notify.valid(self._listener, self.id)
-
-
-# linux/errno.h: the kernel makes it EINTR, or calls again
-_ERESTARTSYS = 512
 
 
 def _rules() -> list[Rule]:

@@ -8,9 +8,10 @@ import socket
 from types import SimpleNamespace
 from typing import Any
 
-from podsh.jail import build, encode, orders
+from podsh.jail import build, encode
 from podsh.jail.generation import Generation
 from podsh.jail.live import Live
+from podsh.kernel import fds
 from podsh.monitor.kage import Asks, Kage
 from podsh.monitor.launch import encoded, filter_of, spec_of
 from podsh.monitor.listen import Listeners
@@ -68,7 +69,7 @@ def warm_up() -> None:
         encode.plan(builder.more(plan.ops, 0)[0])
         encode.plan(builder.hidden(0)[0])
     code = encoded(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
-    os.close(orders.memfd(code))
+    fds.memfd(code).close()
     _rehearse_talk()
     _rehearse_pod(plan)
     Decoder().feed(encode_json({"ev": "ready", "pid": 1, "argv": ["true"], "ts": 0.5}))

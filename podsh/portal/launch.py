@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 import pwd
 import re
@@ -179,12 +178,3 @@ def state_dir(name: str) -> str:
 
 def socket_path(name: str) -> str:
     return os.path.join(paths.runtime_dir(), "monitors", name)
-
-
-def memfd(message: dict[str, Any]) -> int:
-    """The launch message in a memfd, as ``monitor/launch.py`` reads it."""
-    fd = os.memfd_create("podsh-launch", os.MFD_CLOEXEC)
-    data = marshal.dumps(message)
-    while data:
-        data = data[os.write(fd, data) :]
-    return fd

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import KernelLacks, LaunchFailed
-from podsh.portal import launch
+from podsh.kernel import fds
 from podsh.portal.habit import Habit
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Standbys:
         self._loop = asyncio.get_running_loop()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
+        self._room: asyncio.Future[None] | None = None  # what launches wait for in ``send``
         self._old: list[subprocess.Popen[bytes]] = []  # told to end, not yet buried
         self._errors = -1  # where the zygote of now writes what went wrong
         self._host = HostMounts()
@@ -160,6 +161,7 @@ class Standbys:
         """Close its socket: it ends by itself, and so do its standby monitors."""
         self._errors = -1
         if self._requests is not None:
+            self._has_room()
             self._requests.close()
             self._requests = None
         if self._habits is not None:
@@ -186,18 +188,32 @@ class Standbys:
         if self._habit.learn(rows):
             self._tell_habit()
         assert self._requests is not None
-        fd = launch.memfd(message)
         try:
-            while True:
-                try:
-                    socket.send_fds(self._requests, [b"launch"], [fd, portal.fileno()])
-                    return
-                except BlockingIOError:  # many launches are waiting for a standby
-                    await asyncio.sleep(0.005)
+            with fds.memfd(marshal.dumps(message)) as data:
+                while self._requests is not None:
+                    try:
+                        passed = (data.fileno(), portal.fileno())
+                        socket.send_fds(self._requests, [b"launch"], passed)
+                        return
+                    except BlockingIOError:  # many launches are waiting for a standby
+                        await self._until_room()
         except OSError as exc:
             raise LaunchFailed(f"the zygote is gone: {exc.strerror}") from None
-        finally:
-            os.close(fd)
+        raise LaunchFailed("the zygote is gone")
+
+    async def _until_room(self) -> None:
+        """Wait until the standbys have taken most launches that wait, or the zygote is stopped."""
+        assert self._requests is not None
+        if self._room is None:
+            self._room = self._loop.create_future()
+            self._loop.add_writer(self._requests.fileno(), self._has_room)
+        await asyncio.shield(self._room)
+
+    def _has_room(self) -> None:
+        if self._room is not None and self._requests is not None:
+            self._loop.remove_writer(self._requests.fileno())
+            self._room.set_result(None)
+            self._room = None
 
     def _tell_habit(self) -> None:
         data = marshal.dumps((self._habit.number, self._habit.rows))

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.kernel import memory, notify, seccomp, syscalls
-from podsh.kernel.fds import memfd_with
+from podsh.kernel.fds import memfd
 from podsh.kernel.pathcalls import CALLS, Act, Asked, asked
 from podsh.kernel.seccomp import FilterSpec
 
@@ -71,7 +71,7 @@ class Supervised:
         self._answer = answer
         self._failed: BaseException | None = None
         ours, theirs = socket.socketpair()
-        with memfd_with(seccomp.build(FilterSpec(notify=True))) as program, ours, theirs:
+        with memfd(seccomp.build(FilterSpec(notify=True))) as program, ours, theirs:
             # bash puts them on 3 and 4
             inherited = (program.fileno(), theirs.fileno())
             shell = 'exec 3<"/proc/self/fd/$0" 4<&"$1"; shift; exec "$@"'

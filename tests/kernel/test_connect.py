@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from podsh.kernel import seccomp
-from podsh.kernel.fds import memfd_with
+from podsh.kernel.fds import memfd
 from podsh.kernel.seccomp import FilterSpec
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def supervised(caller: Caller, command: Path, ground: Path) -> Callable[..., See
             path.mkdir()
             caller.own(path)
         how = {"own": str(own), "host": str(host), "network": "own", "answer": "refuse"} | how
-        with memfd_with(seccomp.build(FilterSpec(notify=True))) as program:
+        with memfd(seccomp.build(FilterSpec(notify=True))) as program:
             fd = program.fileno()
             done = subprocess.run(
                 [

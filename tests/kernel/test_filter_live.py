@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from podsh.kernel import seccomp, syscalls
-from podsh.kernel.fds import memfd_with
+from podsh.kernel.fds import memfd
 from podsh.kernel.seccomp import FilterSpec
 from tests.helpers.needs import lacking
 
@@ -49,7 +49,7 @@ def under(
 ) -> subprocess.CompletedProcess[str]:
     """Run under_filter.py with the filter of ``spec``, or with none."""
     # bash puts the program on descriptor 3
-    with memfd_with(b"" if spec is None else seccomp.build(spec)) as program:
+    with memfd(b"" if spec is None else seccomp.build(spec)) as program:
         fd = program.fileno()
         shell = ["bash", "-c", f'exec 3<"/proc/self/fd/{fd}" "$@"', "bash"]
         return subprocess.run(

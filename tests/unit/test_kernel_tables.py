@@ -34,9 +34,8 @@ def test_call_numbers(arch: str) -> None:
     assert not wrong
     # the generic header also has calls of other architectures, at numbers of their own
     if arch == "x86_64":
-        assert {name for name in defined if int(defined[name]) <= syscalls.HIGHEST_KNOWN} <= set(
-            table
-        )
+        last = max(table.values())
+        assert {name for name in defined if int(defined[name]) <= last} <= set(table)
     elif arch == "aarch64":
         assert len(set(defined) & set(table)) > 270
 
@@ -45,7 +44,7 @@ def test_call_numbers(arch: str) -> None:
 def test_numbers_are_unique_and_known(arch: str) -> None:
     numbers = list(syscalls.NAMES[arch].values())
     assert len(numbers) == len(set(numbers))
-    assert max(numbers) == syscalls.HIGHEST_KNOWN
+    assert max(numbers) == syscalls.NAMES[arch]["file_setattr"] == 469
     assert arch in syscalls.AUDIT_ARCH
 
 
@@ -75,7 +74,6 @@ def test_capabilities() -> None:
     assert caps.mask("chown", "CAP_CHOWN", "kill") == 0b100001
     assert caps.names(1 << 21 | 1 | 1 << 50) == ("chown", "sys_admin", "cap_50")
     assert caps.names(0) == ()
-    assert 30 < caps.last_cap() < 64
     with pytest.raises(KeyError):
         caps.number("fly")
     header = Path("/usr/include/linux/capability.h")

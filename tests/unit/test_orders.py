@@ -127,16 +127,6 @@ def test_a_covered_proc_has_a_hint() -> None:
     assert "/proc" in orders.failure(message).hint
 
 
-def test_memfd_holds_all() -> None:
-    data = os.urandom(300_000)
-    fd = orders.memfd(data)
-    try:
-        assert os.pread(fd, 400_000, 0) == data
-        assert not os.get_inheritable(fd)
-    finally:
-        os.close(fd)
-
-
 def test_light() -> None:
     """A monitor that waits as a standby has imported nothing heavy for this."""
     code = "import sys, podsh.jail.orders; print(*sys.modules)"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh.errors import LaunchFailed
 from podsh.jail import encode, orders
-from podsh.kernel import mounts
+from podsh.kernel import fds, mounts
 from tests.kernel.init.pod import INIT, TIMEOUT_S, Pod, children_of, eventually, open_fds
 
 if TYPE_CHECKING:
@@ -305,14 +305,13 @@ def garbage() -> None:
         for _ in range(20):
             kind = rng.choice((*range(12), rng.getrandbits(32)))
             data = struct.pack("<II", kind, rng.getrandbits(2)) + rng.randbytes(rng.randrange(60))
-            fds = [orders.memfd(rng.randbytes(40)) for _ in range(rng.randrange(3))]
+            held = [fds.memfd(rng.randbytes(40)) for _ in range(rng.randrange(3))]
             try:
-                socket.send_fds(control, [data[: rng.choice((4, 8, 99))]], fds)
+                fds.send_fds(control, data[: rng.choice((4, 8, 99))], [fd.fileno() for fd in held])
             except (BrokenPipeError, ConnectionResetError):
                 break
             finally:
-                for fd in fds:
-                    os.close(fd)
+                fds.close_all(held)
         control.close()
         for fd in pod.mounts:
             os.close(fd)
