@@ -59,6 +59,12 @@ check() {
         need busybox-static "a static busybox" static_busybox
         need musl-tools "musl-gcc" command -v musl-gcc
         need graphviz "dot" command -v dot
+        need zsh "zsh" command -v zsh
+        need fish "fish" command -v fish
+        need bash-completion "bash-completion" test -r /usr/share/bash-completion/bash_completion
+        need man-db "man" command -v man
+        need groff "groff" command -v groff
+        need mandoc "mandoc" command -v mandoc
         ;;
     *)
         echo "usage: packages.sh build|test [PYTHON]" >&2

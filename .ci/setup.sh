@@ -85,7 +85,7 @@ fi
 
 # ---------------------------------------------------------------- the package
 
-wanted=$(cat pyproject.toml podsh/native/hatch_build.py | cksum)
+wanted=$(cat pyproject.toml podsh/native/hatch_build.py .ci/setup.sh | cksum)
 mark=.venv/.installed-$kind
 if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     .ci/packages.sh build "$(readlink -f $bin/python)" || exit 1
@@ -103,7 +103,7 @@ if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     # not to decide what a sandbox runs
     place=$(pwd -P)/$bin
     case $place in
-    *[[:space:]]*) ;; # a #! line cannot name it
+    *[[:space:]\"\\]*) ;; # a #! line, or the text below, cannot name it
     *)
         printf '#!%s/python -IS\nimport sys\n\nsys.path.append("%s")\n\n%s\n\nstart()\n' \
             "$place" "$(pwd -P)" "from podsh.cli import start" >$bin/podsh

@@ -18,7 +18,7 @@ def execute(words: Sequence[str], context: Context) -> int:
     try:
         args = parse(command, rest)
     except HelpWanted:
-        from podsh.commands.shell import help_text
+        from podsh.commands.help import help_text
 
         context.out(help_text(command))
         return 0

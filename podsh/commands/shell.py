@@ -1,15 +1,11 @@
-"""set, source, help, quit, shutdown, complete: about podsh itself."""
+"""set, source, quit, shutdown: about podsh itself."""
 
 from __future__ import annotations
 
-from podsh.commands import registry
-from podsh.commands.syntax import Command, near
 from podsh.errors import PodshError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from podsh.commands.context import Context
     from podsh.commands.syntax import Args
 
@@ -84,107 +80,3 @@ def _gone(pid: int) -> None:
             raise PodshError(f"the portal (pid {pid}) does not end", hint=f"kill {pid}")
     finally:
         os.close(fd)
-
-
-# ---------------------------------------------------------------- help
-
-
-def help_(args: Args, context: Context) -> int:
-    """All commands, a line each; or those that begin with the given words."""
-    words = args.many("cmd")
-    if not words:
-        width = max(len(command.name) for command in registry.commands())
-        for command in registry.commands():
-            context.out(f"{command.name:<{width}}  {command.help}")
-        context.out("\nhelp CMD says more; in a pod C-] comes back to the console.")
-        return 0
-    wanted = " ".join(words)
-    found = [
-        command
-        for command in registry.commands()
-        if command.name == wanted or command.name.startswith(wanted + " ")
-    ]
-    if not found:
-        names = [command.name for command in registry.commands()]
-        raise UsageError(f"no command called {wanted!a}", place="help", hint=near(wanted, names))
-    context.out("\n\n".join(help_text(command) for command in found))
-    return 0
-
-
-def help_text(command: Command) -> str:
-    """Synopsis, what it does, options and an example."""
-    lines = [command.synopsis(), f"  {command.help}"]
-    spelled = [(", ".join(option.names) + option.shown, option.help) for option in command.options]
-    if spelled:
-        width = max(len(names) for names, _ in spelled)
-        lines += ["", *(f"  {names:<{width}}  {text}".rstrip() for names, text in spelled)]
-    return "\n".join([*lines, "", f"  example: {command.example}"])
-
-
-# ---------------------------------------------------------------- complete
-
-STUBS = {"bash": "podsh.bash", "zsh": "_podsh", "fish": "podsh.fish"}
-
-
-def complete(args: Args, context: Context) -> int:
-    """Candidates for the last word, for the shells' stubs; with --stub, such a stub itself."""
-    shell = args.maybe("stub")
-    if shell is not None:
-        import os
-
-        from podsh import paths
-
-        with open(os.path.join(paths.shared("completions"), STUBS[shell]), encoding="utf-8") as f:
-            context.out(f.read().rstrip("\n"))
-        return 0
-    from podsh.console.complete import candidates
-
-    form = args.maybe("format") or "lines"
-    try:
-        found = candidates(args.rest, source_for(context))
-    except PodshError:
-        return 0  # nothing to offer; a shell's prompt is no place for an error
-    for value, text in found:
-        if form == "values":
-            context.out(value)
-        elif form == "zsh":
-            context.out(value.replace(":", "\\:") + (f":{text}" if text else ""))
-        else:
-            context.out(f"{value}\t{text}" if text else value)
-    return 0
-
-
-def source_for(context: Context) -> Callable[[str, str], list[tuple[str, str]]]:
-    """Where completion looks live names up; starts no portal."""
-    from podsh.console.complete import local_source
-
-    def source(tag: str, prefix: str) -> list[tuple[str, str]]:
-        if tag in ("pod", "live"):
-            from podsh.commands.pods import state_words
-            from podsh.wire.messages import LIVE
-
-            portal = context.running_portal()
-            pods = portal.call("ps")["pods"] if portal is not None else []
-            return [
-                (str(pod["name"]), state_words(pod))
-                for pod in pods
-                if tag == "pod" or pod.get("state") in LIVE
-            ]
-        if tag == "request":
-            from podsh.console.asking import brief
-
-            portal = context.running_portal()
-            rows = portal.call("requests")["requests"] if portal is not None else []
-            return [(str(row["id"]), brief(row)) for row in rows]
-        if tag == "profile":
-            portal = context.running_portal()
-            if portal is None:
-                return []
-            found = portal.call("profiles")
-            listed = found["profiles"] if isinstance(found, dict) else found
-            return [(str(p["name"]), str(p.get("description") or "")) for p in listed]
-        if tag == "variable":
-            return [(name, "") for name in context.variables]
-        return local_source(tag, prefix)
-
-    return source

@@ -298,7 +298,7 @@ class Console:
         try:
             args = parse(command, rest)
         except HelpWanted:
-            from podsh.commands.shell import help_text
+            from podsh.commands.help import help_text
 
             self.context.out(help_text(command))
             return

@@ -17,16 +17,30 @@ if TYPE_CHECKING:
     Source = Callable[[str, str], list[tuple[str, str]]]
 
 _MAX_PATHS = 400
+# of the program itself, instead of a command
+_OWN = [
+    ("-c", "run commands, one a line"),
+    ("-f", "run the commands of a file"),
+    ("--help", "what podsh can be called with"),
+    ("--version", "which podsh this is"),
+]
 
 
 def candidates(words: Sequence[str], source: Source) -> list[tuple[str, str]]:
     """(value, help) that the last of ``words`` may become; it may be empty, or missing.
 
-    What ``source`` gives is filtered here; an unknown command has no candidates.
+    What ``source`` gives is filtered here; an unknown command has no candidates. Names that a
+    terminal would not show as they are (an escape, a newline, what is no UTF-8) are left out.
     """
+    return [entry for entry in _candidates(words, source) if entry[0].isprintable()]
+
+
+def _candidates(words: Sequence[str], source: Source) -> list[tuple[str, str]]:
     *before, last = words or [""]
     if not before:
-        return _starting(_first_words(), last)
+        return _starting(_OWN if last.startswith("-") else _first_words(), last)
+    if before[0] == "-f":
+        return _value((), "path", last, source)
     try:
         command, given = registry.find(before)
     except UsageError:
@@ -106,6 +120,8 @@ def _value(choices: Sequence[str], tag: str, last: str, source: Source) -> list[
         return _starting([(choice, "") for choice in choices], last)
     if tag == "command":
         return _starting(_first_words(), last)
+    if tag == "profile" and "/" in last:
+        tag = "path"
     return _starting(source(tag, last), last) if tag else []
 
 

@@ -14,11 +14,12 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from podsh import paths
 from podsh.errors import UsageError
 from podsh.profiles import merge, narrow, pod, toml
 from podsh.profiles.chain import Chain
 from podsh.profiles.expand import Expander, is_wide, project
+from podsh.profiles.places import ENDINGS, files, pod_directories, search_path
+from podsh.profiles.places import stem as stem_of
 from podsh.profiles.read import Stamp, read, stamp
 from podsh.profiles.schema import Context, Profile
 from podsh.profiles.union import union as union
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
 
     from podsh.profiles.layer import Layer, Setting
 
-SYSTEM = "/etc/podsh/profiles"
-JETTISON = "/etc/jettison/pods"
 BASE = "base"
-ENDINGS = (".toml", ".pod")
 _KEPT = 4096
 _VERSIONS = 8  # of one profile: callers in several places
 _RACY_NS = 50_000_000
@@ -46,11 +44,6 @@ class Entry(NamedTuple):
     description: str
     origin: str  # "user", "system", "shipped" or "jettison"
     error: str
-
-
-def search_path(config_dir: str) -> list[str]:
-    """The directories of profiles, the user's first; they need not exist."""
-    return [os.path.join(config_dir, "profiles"), SYSTEM, paths.shared("profiles")]
 
 
 class Library:
@@ -92,8 +85,8 @@ class Library:
             origins = ("user", "system", "shipped", "jettison", "jettison")
             stems: dict[str, tuple[str, str]] = {}
             for directory, origin in zip(self._trusted(ctx), origins, strict=True):
-                for file in _files(directory, ENDINGS[1:] if origin == "jettison" else ENDINGS):
-                    stems.setdefault(_stem(file), (os.path.join(directory, file), origin))
+                for file in files(directory, ENDINGS[1:] if origin == "jettison" else ENDINGS):
+                    stems.setdefault(stem_of(file), (os.path.join(directory, file), origin))
             listed = [(stem, *found) for stem, found in stems.items()]
             now = time.time_ns()
             # one that has only just changed may change again without a new stamp
@@ -247,7 +240,7 @@ class Library:
                 return given, True
             for path in self._files_called(text, ctx):
                 return path, False
-            tried = ", ".join((ctx.cwd, *self._pod_directories(ctx), *self.directories))
+            tried = ", ".join((ctx.cwd, *pod_directories(ctx.home), *self.directories))
             raise UsageError(f"no profile {quoted(text)}", hint=f"looked in {tried}")
         for path in self._candidates(text, ctx):
             return path, False
@@ -266,22 +259,19 @@ class Library:
                 path = f"{directory}/{name}{ending}"
                 if os.path.lexists(path):
                     yield path
-        for directory in self._pod_directories(ctx):
+        for directory in pod_directories(ctx.home):
             path = f"{directory}/{name}.pod"
             if os.path.lexists(path):
                 yield path
 
     def _files_called(self, file: str, ctx: Context) -> Iterator[str]:
-        for directory in (*self._pod_directories(ctx), *self.directories):
+        for directory in (*pod_directories(ctx.home), *self.directories):
             path = f"{directory}/{file}"
             if os.path.lexists(path):
                 yield path
 
-    def _pod_directories(self, ctx: Context) -> tuple[str, str]:
-        return os.path.join(ctx.home, ".pods"), JETTISON
-
     def _trusted(self, ctx: Context) -> list[str]:
-        return [*self.directories, *self._pod_directories(ctx)]
+        return [*self.directories, *pod_directories(ctx.home)]
 
     def _is_domain(self, path: str) -> bool:
         """Shipped profiles and pod files are domains only where they say so."""
@@ -343,19 +333,6 @@ class _Built(NamedTuple):
 
 def _parse(path: str, text: str) -> Layer:
     return pod.parse(text, path) if path.endswith(".pod") else toml.parse(text, path)
-
-
-def _files(directory: str, endings: tuple[str, ...]) -> list[str]:
-    """The profile files of a directory; a .toml before the .pod of its name."""
-    try:
-        names = [name for name in os.listdir(directory) if name.endswith(endings)]
-    except OSError:
-        return []
-    return sorted((n for n in names if n[0] != "."), key=lambda n: (_stem(n), n.endswith(".pod")))
-
-
-def _stem(path: str) -> str:
-    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _stamp(path: str, looked: dict[str, Stamp | None] | None = None) -> Stamp | None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import calls, memory, overhead, throughput
+from tests.bench.launch import COMMANDS
 from tests.helpers import callers, install, processes
 from tests.helpers.runner import Podsh
 
@@ -65,8 +66,17 @@ def launch(podsh: Podsh, rounds: int) -> dict[str, Any]:
         timeout=1800,
     )
     assert done.code == 0, done.err
-    title = f"Launch of /bin/true as {podsh.caller.name}, {rounds} rounds"
-    return table(title, json.loads(done.out), "ms", "bwrap")
+    times = json.loads(done.out)
+    commands = {name: times.pop(name) for name in COMMANDS if name in times}
+    who = f"as {podsh.caller.name}, {rounds} rounds"
+    found = table(f"Launch of /bin/true {who}", times, "ms", "bwrap")
+    found |= table(f"Commands as whole processes {who}", commands, "ms", COMMANDS[0])
+    if "firejail" in found:
+        ratio = found["podsh run"]["median"] / found["firejail"]["median"]
+        print(f"  podsh run is {ratio:.2f} x firejail --noprofile")
+    else:
+        print("  without firejail, which is not installed")
+    return found
 
 
 def idle(podsh: Podsh) -> dict[str, Any]:

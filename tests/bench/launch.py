@@ -1,4 +1,4 @@
-"""How long until /bin/true has run and is gone: podsh, bubblewrap, nothing; in one loop.
+"""How long until /bin/true has run and is gone: podsh, bubblewrap, firejail, nothing; in one loop.
 
 Runs as the caller whose podsh it measures (``python -m tests.bench.launch ROUNDS COMMAND``), with a
 warm portal; prints the times of every round as JSON, milliseconds by name.
@@ -24,6 +24,8 @@ TRUE = ["/bin/true"]
 WARM_UP = 5
 # what a launch leaves to do in the background (the next standby) is not the next one's
 PAUSE_S = 0.08
+# what a person types, as a whole process: against Python alone, and another sandbox
+COMMANDS = ("python -I -c pass", "podsh run", "firejail", "podsh ps", "a Tab")
 BACK_TO_BACK = ("bwrap", "podsh, warm portal")
 
 
@@ -48,7 +50,8 @@ def measure(rounds: int, podsh: str) -> dict[str, list[float]]:
         program = shutil.which(argv[0]) or argv[0]
 
         def run() -> None:
-            pid = os.posix_spawn(program, argv, environ)
+            silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+            pid = os.posix_spawn(program, argv, environ, file_actions=silent)
             assert os.waitpid(pid, 0)[1] == 0
 
         return run
@@ -59,7 +62,11 @@ def measure(rounds: int, podsh: str) -> dict[str, list[float]]:
         "podsh, warm portal": warm_portal,
         "python -I -c pass": process(sys.executable, "-I", "-c", "pass"),
         "podsh run": process(podsh, "run", "--rm", "--", *TRUE),
+        "podsh ps": process(podsh, "ps"),
+        "a Tab": process(podsh, "complete", "--format", "values", "--", "attach", ""),
     }
+    if shutil.which("firejail"):
+        runners["firejail"] = process("firejail", "--quiet", "--noprofile", *TRUE)
     times: dict[str, list[float]] = {name: [] for name in runners}
     for turn in range(-WARM_UP, rounds):
         for name, run in runners.items():

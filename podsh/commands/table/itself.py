@@ -29,7 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "help",
-        "podsh.commands.shell:help_",
+        "podsh.commands.help:help_",
         help="this list, or one command",
         example="help run",
         words=(Word("CMD", complete="command", optional=True, repeat=True),),
@@ -49,7 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "complete",
-        "podsh.commands.shell:complete",
+        "podsh.commands.complete:complete",
         help="candidates for the last word, for shells",
         example="complete -- attach w",
         options=(
@@ -57,7 +57,7 @@ COMMANDS: tuple[Command, ...] = (
                 "--format",
                 value="FORM",
                 choices=("lines", "values", "zsh"),
-                help="lines: value, tab, help; values; zsh: value:help",
+                help="lines: value, tab, help; values; zsh: sign, value:help",
             ),
             Option(
                 "--stub",
@@ -65,6 +65,7 @@ COMMANDS: tuple[Command, ...] = (
                 choices=("bash", "zsh", "fish"),
                 help="print the completion of that shell, to be sourced",
             ),
+            Option("--typed", help="WORDS are as typed: with quotes and backslashes"),
         ),
         rest="WORDS",
         rest_optional=True,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from podsh.profiles import find
+from podsh.profiles import places
 from tests.helpers.world import World
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     root = tmp_path / "w"
     root.mkdir()
-    monkeypatch.setattr(find, "SYSTEM", str(root / "etc" / "profiles"))
-    monkeypatch.setattr(find, "JETTISON", str(root / "etc" / "pods"))
+    monkeypatch.setattr(places, "SYSTEM", str(root / "etc" / "profiles"))
+    monkeypatch.setattr(places, "JETTISON", str(root / "etc" / "pods"))
     for name in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME", "CACHE_HOME"):
         monkeypatch.setenv(f"XDG_{name}", str(root / "xdg" / name))
     return World(root)

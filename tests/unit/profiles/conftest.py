@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from podsh.profiles import find
+from podsh.profiles import places
 from tests.helpers.profiles import Ground
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    monkeypatch.setattr(find, "SYSTEM", str(tmp_path / "etc" / "profiles"))
-    monkeypatch.setattr(find, "JETTISON", str(tmp_path / "etc" / "pods"))
+    monkeypatch.setattr(places, "SYSTEM", str(tmp_path / "etc" / "profiles"))
+    monkeypatch.setattr(places, "JETTISON", str(tmp_path / "etc" / "pods"))
     return Ground(tmp_path)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from podsh import paths
 from podsh.errors import UsageError
-from podsh.profiles import find
+from podsh.profiles import places
 from podsh.profiles.chain import MAX_DEPTH, MAX_FILES
 from podsh.profiles.find import Library
 from podsh.profiles.schema import Context
@@ -35,7 +35,7 @@ def shown(profile: Profile) -> list[str]:
 
 
 def test_search_path(ground: Ground) -> None:
-    assert find.search_path("/c") == ["/c/profiles", str(ground.system), paths.shared("profiles")]
+    assert places.search_path("/c") == ["/c/profiles", str(ground.system), paths.shared("profiles")]
 
 
 def test_the_users_own_comes_first(ground: Ground) -> None:
