@@ -193,6 +193,17 @@ class Shim:
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """The library by which programs write line by line into a pipe."""
+
+    tag: ClassVar[str] = "lines"
+    library: str
+
+    def __str__(self) -> str:
+        return f"lines    {self.library}"
+
+
+@dataclass(frozen=True, slots=True)
 class Kage:
     """The helper by which programs ask the monitor, and the socket that it asks on."""
 
@@ -219,6 +230,7 @@ Op = (
     | Scope
     | Sysctl
     | Shim
+    | Lines
     | Kage
 )
 _OPS: dict[str, type[Any]] = {
@@ -238,6 +250,7 @@ _OPS: dict[str, type[Any]] = {
         Scope,
         Sysctl,
         Shim,
+        Lines,
         Kage,
     )
 }
@@ -297,7 +310,11 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program to run in the pod. ``cwd``: candidates, the first that exists is taken."""
+    """A program to run in the pod. ``cwd``: candidates, the first that exists is taken.
+
+    ``init``: a script of the pod that runs first. ``daemon``: without a terminal, and nobody's.
+    ``log``: the host's file that keeps what it writes, "" for none.
+    """
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
@@ -307,6 +324,9 @@ class Program:
     umask: int = 0o022
     # (resource name of resource(3) without RLIMIT_, soft, hard)
     rlimits: tuple[tuple[str, int, int], ...] = ()
+    init: str | None = None
+    daemon: bool = False
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +355,12 @@ class JailPlan:
         ]
         lines += [f"env      {key}={value}" for key, value in self.program.env]
         lines.append(f"cwd      {self.program.cwd[0]}")
+        if self.program.daemon:
+            lines.append("daemon   without a terminal, goes on alone")
+        if self.program.log:
+            lines.append(f"output   {self.program.log}, line by line")
+        if self.program.init:
+            lines.append(f"init     {self.program.init}")
         lines.append(f"run      {' '.join(self.program.argv)}")
         return lines
 
@@ -364,7 +390,7 @@ class JailPlan:
 
         before: operations that were left out of the fields.
         """
-        argv, env, cwd, cwd_must, procname, umask, rlimits = fields["program"]
+        argv, env, cwd, cwd_must, procname, umask, rlimits, *more = fields["program"]
         return cls(
             name=fields["name"],
             profile=fields["profile"],
@@ -379,6 +405,7 @@ class JailPlan:
                 procname,
                 umask,
                 tuple((name, soft, hard) for name, soft, hard in rlimits),
+                *more,
             ),
             notes=tuple(fields["notes"]),
         )
@@ -399,6 +426,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # of a foreign ABI complains of whatever it does not find.
 OWN = "/.podsh"
 SHIM = Shim(f"{OWN}/shim.so", f"{OWN}/gen")
+LINES = Lines(f"{OWN}/lines.so")
 OWN_BIN = f"{OWN}/bin"
 KAGE = Kage(f"{OWN_BIN}/kage", f"{OWN}/kage.sock")
 

@@ -93,6 +93,11 @@ def shim_library() -> str:
     return os.path.join(package_dir(), "native", "podsh-shim.so")
 
 
+def lines_library() -> str:
+    """The library that programs preload whose output is kept (built with the package)."""
+    return os.path.join(package_dir(), "native", "podsh-lines.so")
+
+
 def monitor_library() -> str:
     """The library of monitors: shared memory, quick answers (built with the package)."""
     return os.path.join(package_dir(), "native", "podsh-monitor.so")

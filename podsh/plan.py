@@ -11,6 +11,7 @@ from podsh.errors import UsageError
 from podsh.operations import (
     DEFAULT_PTYS,
     DEFAULT_TMPFS,
+    LINES,
     OWN,
     OWN_BIN,
     SHIM,
@@ -95,7 +96,6 @@ def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
         ("[limits] cpu", limits.cpu is not None),
         ("[x11]", profile.x11.enabled or profile.x11.nested),
         ("[wayland]", profile.wayland.enabled or profile.wayland.nested),
-        ("[run] init", profile.run.init is not None),
         ("cmdr", profile.run.cmdr is not None),
     ]
     return [name for name, on in asked if on]
@@ -126,6 +126,9 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
             place="HOME",
             hint="set HOME to another directory, or give --home podhome",
         )
+    run = profile.run
+    if request.trace and run.daemon:
+        raise UsageError("a daemon cannot be traced", hint="leave out one of the two")
     limits = profile.limits
     binds = _binds(profile, request)
     taken = {bind.dst or bind.src for bind in binds}
@@ -146,6 +149,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         ops.append(Loopback())
     if net == "host" and facts.scopes:
         ops.append(Scope())
+    if _keeps_lines(profile):
+        ops.append(LINES)
     processes = limits.processes or DEFAULT_PROCESSES
     if not profile.seccomp.nesting:
         ops.append(Sysctl("user/max_user_namespaces", "0"))
@@ -175,6 +180,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
             procname=profile.run.procname,
             umask=facts.umask,
             rlimits=_rlimits(profile, facts, processes),
+            init=_init(run.init, home, facts.home) if run.init else None,
+            daemon=run.daemon,
         ),
         notes=profile.notes,
     )
@@ -222,7 +229,22 @@ def environment(
         env["LD_PRELOAD"] = _appended(env.get("LD_PRELOAD", ""), SHIM.library)
         # AddressSanitizer wants to be the first library, and would end the program
         env["ASAN_OPTIONS"] = _appended(env.get("ASAN_OPTIONS", ""), "verify_asan_link_order=0")
+    if _keeps_lines(profile):
+        env["LD_PRELOAD"] = _appended(env.get("LD_PRELOAD", ""), LINES.library)
+        env.setdefault("PYTHONUNBUFFERED", "1")  # Python has buffers of its own
     return tuple(env.items())
+
+
+def _keeps_lines(profile: Profile) -> bool:
+    """Whether what the program writes goes into a file, through a pipe."""
+    return (profile.run.daemon or profile.run.logoutput) and set(profile.seccomp.abi) <= {"native"}
+
+
+def _init(script: str, home: str, outside: str) -> str:
+    """The init script's path in the pod: below its home, if it is not absolute or named by ~."""
+    if home != outside and script.startswith(f"{outside}/"):
+        script = script[len(outside) + 1 :]
+    return posixpath.normpath(posixpath.join(home, script))
 
 
 def _preloads(profile: Profile, request: Request) -> bool:

@@ -6,6 +6,7 @@ all that follows, are the program's arguments.
 
 from __future__ import annotations
 
+from podsh.commands import launching
 from podsh.errors import UsageError
 
 TYPE_CHECKING = False
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from podsh.commands.syntax import Args
 
 # known so that nothing of them is taken for the program's; refused by name until they are there
-LATER = ("init", "daemon", "logoutput", "lognet")
-MIN_STACK_KB = 64
+LATER = ("lognet",)
 
 
 def jettison(args: Args, context: Context) -> int:
@@ -57,7 +57,7 @@ def jettison(args: Args, context: Context) -> int:
 
 def settings(args: Args) -> dict[str, Any]:
     """What the options say over the pod file, by the keys of a TOML profile."""
-    found: dict[str, Any] = {}
+    found = launching.settings(args, "jettison")
     if args.flag("strict"):
         found["seccomp.strict"] = True
     if args.maybe("blacklist") is not None:
@@ -66,20 +66,6 @@ def settings(args: Args) -> dict[str, Any]:
         found["seccomp.new_filters"] = False
     if args.flag("allow_ptrace"):
         found["seccomp.ptrace"] = True
-    if args.flag("clear_environ"):
-        found["run.clear_env"] = True
-    if name := args.maybe("procname"):
-        found["run.procname"] = name
-    if (size := args.maybe("stacksize")) is not None:
-        if not (size.isascii() and size.isdigit() and len(size) < 12):
-            raise UsageError(f"--stacksize {size!a} is no number", place="jettison", hint="in KB")
-        if int(size) < MIN_STACK_KB:
-            raise UsageError(
-                f"--stacksize {size} is too small to start a program",
-                place="jettison",
-                hint=f"in KB: {MIN_STACK_KB} or more",
-            )
-        found["run.stack"] = int(size) << 10
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from podsh.commands import launching
 from podsh.console.render import show, show_lines
 from podsh.errors import PodshError, UsageError
 from podsh.wire import messages
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def run(args: Args, context: Context) -> int:
     """Start a pod; the program's exit code, or 0 where it goes on without us."""
     fields = request(args)
+    fields["settings"] = launching.settings(args, "run")
     if args.flag("dry_run"):
         for line in context.portal().call("plan", **fields)["lines"]:
             context.out(show_lines(str(line)))
@@ -131,6 +133,9 @@ def foreground(fields: dict[str, Any], context: Context) -> int:
         name = str(answer["name"])
         context.last_pod = name
         _notes(answer, context)
+        if answer.get("daemon"):
+            context.out(show(name))
+            return 0
         try:
             channel = monitor(answer["socket"], messages.ATTACH)
         except BaseException:

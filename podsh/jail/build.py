@@ -185,6 +185,7 @@ class Builder:
             p.Scope: lambda _: self._add(encode.scope()),
             p.Sysctl: self._sysctl,
             p.Shim: self._shim,
+            p.Lines: lambda op: self._part(paths.lines_library(), op.library),
             p.Kage: self._kage,
         }
         for op in self.ops:

@@ -179,12 +179,14 @@ def program(
     no_new_privs: bool = True,
     filter: bytes = b"",
     listen: bool = False,
+    terminal: bool = True,
 ) -> bytes:
     """A program as init starts it.
 
     env: ``K=V``. cwd: the first that works is taken; with ``cwd_must`` one has to. rlimits:
     (RLIMIT_* number, soft, hard), -1 for no limit. stdio: as given to ``send_run``. filter: struct
     sock_filter[] of linux/filter.h. listen: the filter notifies; LISTENER comes before the exec.
+    terminal: its own controls it.
     """
     flags = 0
     for number, fd in enumerate(stdio):
@@ -192,6 +194,8 @@ def program(
             flags |= (1 if fd >= 0 else 8) << number
     if listen:
         flags |= 64
+    if not terminal:
+        flags |= 128
     limits = b"".join(
         TRIPLE.pack(number, soft % 2**64, hard % 2**64) for number, soft, hard in rlimits
     )

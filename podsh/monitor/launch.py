@@ -206,6 +206,7 @@ def encoded(
         stdio=stdio,
         filter=code,
         listen=listen,
+        terminal=not program.daemon,
     )
 
 

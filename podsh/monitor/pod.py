@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from podsh.monitor.launch import Jail
     from podsh.monitor.loop import Loop
+    from podsh.monitor.output import Both, Output
     from podsh.wire.channel import Channel
 
 MAIN = 1
@@ -50,7 +51,9 @@ class Program:
     __slots__ = (
         "argv",
         "early",
+        "first",
         "id",
+        "on_ended",
         "on_started",
         "owner",
         "pid",
@@ -72,6 +75,9 @@ class Program:
         self.status: int | None = None  # raw wait status
         self.terminal: Terminal | None = None
         self.on_started: Callable[[Program | PodshError], None] | None = None
+        # instead of what is told of its end otherwise
+        self.on_ended: Callable[[Program], None] | None = None
+        self.first: Program | None = None  # what runs before it, as long as that does
 
 
 def exit_code(status: int) -> tuple[int, int | None]:
@@ -94,6 +100,7 @@ class Pod:
         self.done = False  # its main program has ended, or never will begin
         # signals that init has no room for: (program, number, group)
         self._late: dict[tuple[int, int, int], None] = {}
+        self.output: Output | None = None  # what is kept of the main program's
         self._ids = MAIN
         self._loop = loop
         self._loop.add_reader(jail.init.fileno(), self._from_init)
@@ -112,13 +119,74 @@ class Pod:
         size: tuple[int, int],
         owner: Channel | None,
         on_started: Callable[[Program | PodshError], None] | None = None,
+        on_first: Callable[[Program], None] | None = None,
     ) -> Program:
-        """Start the main program."""
+        """Start the main program; before it, if there is one, its init script: ``on_first`` is
+        told of that."""
         if self.main is not None:
             stdio.close()
             raise UsageError("already started", place=self.jail.name)
-        self.main = self._run(MAIN, self.jail.plan.program, stdio, size, owner, on_started)
-        return self.main
+        program = self.jail.plan.program
+        entry = Program(MAIN, program.argv, size, owner)
+        entry.on_started = on_started
+        try:
+            if program.daemon or program.log:
+                from podsh.monitor.output import Output
+
+                self.output = Output(program, self.jail.state_dir)
+            if program.init is not None:
+                self._run_first(entry, program, stdio, on_first)
+            else:
+                self._run(entry, program, stdio)
+        except LaunchFailed as exc:
+            stdio.close()
+            self.programs[MAIN] = entry
+            self._loop.call_soon(self._fail, entry, exc)
+        self.main = entry
+        return entry
+
+    def _run_first(
+        self,
+        entry: Program,
+        program: Any,
+        stdio: Stdio,
+        on_first: Callable[[Program], None] | None,
+    ) -> None:
+        """Run the init script, then ``program`` as ``entry``, or fail as that one."""
+        from podsh.monitor import first
+
+        self._ids += 1
+        script = entry.first = Program(self._ids, (program.init,), entry.size, None)
+
+        def started(result: Program | PodshError) -> None:
+            if isinstance(result, PodshError):
+                entry.first = None
+                stdio.close()
+                self._fail(entry, first.not_started(program.init, result))
+            elif on_first is not None:
+                on_first(result)
+
+        def ended(script: Program) -> None:
+            assert script.status is not None
+            assert script.terminal is not None
+            entry.first = None
+            error = first.trouble(program.init, script.status, script.terminal.seen())
+            try:
+                if error is None:
+                    self._run(entry, program, stdio)
+                    return
+                stdio.close()
+            except OSError as exc:
+                error = LaunchFailed(os.strerror(exc.errno or 0), place="start")
+            except LaunchFailed as exc:
+                error = exc
+            self.programs[MAIN] = entry
+            self._fail(entry, error)
+
+        script.on_started = started
+        script.on_ended = ended
+        self._run(script, first.of(program), Stdio(first.stdio(stdio.fds)))
+        self.programs[MAIN] = entry
 
     def execute(
         self,
@@ -145,30 +213,28 @@ class Pod:
             cwd=(cwd,) if cwd else first.cwd,
             cwd_must=cwd is not None,
             procname=None,
+            daemon=False,
         )
         self._ids += 1
-        return self._run(self._ids, program, stdio, size, owner, on_started)
-
-    def _run(
-        self,
-        ident: int,
-        program: Any,
-        stdio: Stdio,
-        size: tuple[int, int],
-        owner: Channel | None,
-        on_started: Callable[[Program | PodshError], None] | None,
-    ) -> Program:
-        entry = Program(ident, program.argv, size, owner)
+        entry = Program(self._ids, argv, size, owner)
         entry.on_started = on_started
-        self.programs[ident] = entry
+        self._run(entry, program, stdio)
+        return entry
+
+    def _run(self, entry: Program, program: Any, stdio: Stdio) -> None:
+        """Order init to start it. Closes ``stdio``."""
+        self.programs[entry.id] = entry
+        keep = self.output if entry.id == MAIN else None
         try:
-            self.jail.run(ident, program, stdio.fds, size)
+            fds = stdio.fds if keep is None else keep.redirected(stdio.fds)
+            self.jail.run(entry.id, program, fds, entry.size)
         except BaseException:
-            del self.programs[ident]
+            del self.programs[entry.id]
             raise
         finally:
             stdio.close()
-        return entry
+            if keep is not None:
+                keep.given()
 
     # -- init's messages
 
@@ -204,7 +270,7 @@ class Pod:
     def _started(self, program: Program, master: int, pid: int) -> None:
         program.pid = pid
         main = program.id == MAIN
-        log = Log(os.path.join(self.jail.state_dir, "log")) if main else None
+        log = self._log(program)
         program.terminal = Terminal(
             self._loop, master, log, lambda _: self._terminal_ended(program)
         )
@@ -216,8 +282,23 @@ class Pod:
         for signo, group in program.early:
             self.send_signal(program, signo, group=group)
 
+    def _log(self, program: Program) -> Log | Both | None:
+        """Where what a program writes on its terminal is kept: the main one's, and of what runs
+        before that."""
+        before = program.on_ended is not None
+        if program.id != MAIN and not before:
+            return None
+        fresh = before or self.jail.plan.program.init is None
+        if self.output is not None:
+            # a daemon writes by a process of its own, and nothing on its terminal
+            return None if self.jail.plan.program.daemon and not before else self.output.log(fresh)
+        return Log(os.path.join(self.jail.state_dir, "log"), fresh)
+
     def _failed(self, program: Program, message: orders.Message) -> None:
-        error = run_error(program.argv[0], message)
+        self._fail(program, run_error(program.argv[0], message))
+
+    def _fail(self, program: Program, error: LaunchFailed) -> None:
+        """It will not run."""
         del self.programs[program.id]
         if program.id == MAIN:
             self.state = "failed"
@@ -245,7 +326,14 @@ class Pod:
 
     def _finished(self, program: Program) -> None:
         assert program.status is not None
+        if program.id == MAIN and self.output is not None:
+            # who is told of the end finds all that was written
+            if not self.output.settled(self._loop, self._finished, program):
+                return
         if self.programs.pop(program.id, None) is None:
+            return
+        if program.on_ended is not None:
+            program.on_ended(program)
             return
         code, signo = exit_code(program.status)
         message = {"ev": "exit", "code": code, "signal": signo}
@@ -275,11 +363,12 @@ class Pod:
             if program.terminal is not None:
                 program.terminal.close()
                 self._finished(program)
-        if self.main is None:
+        if self.main is None or (self.main.pid == 0 and not self.done):
             self.state = "failed"
             self._record({"state": "failed", "exit": 125})
             self.notify({"ev": "failed", "code": 125})
-        self.done = True
+            self.done = True
+        self.done |= MAIN not in self.programs
 
     def _record(self, fields: dict[str, Any]) -> None:
         """The exit, on disk for a portal that comes later; --rm leaves nothing to find."""
@@ -291,6 +380,7 @@ class Pod:
 
     def send_signal(self, program: Program, signo: int, *, group: bool = False) -> None:
         """Signal a program, or its terminal's foreground group; kept until it runs."""
+        program = program.first or program
         if program.pid == 0:
             program.early = [*program.early[:15], (signo, group)]
             return
@@ -342,6 +432,8 @@ class Pod:
     def close(self) -> None:
         """Let go of init: it ends, and with it whatever is left of the pod."""
         self._loop.remove_reader(self.jail.init.fileno())
+        if self.output is not None:
+            self.output.close()
         self.requests.close()
         self.jail.init.close()
 

@@ -15,6 +15,7 @@ from podsh.wire.framing import DATA
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from podsh.monitor.loop import Loop
     from podsh.monitor.terminal import Terminal
@@ -146,6 +147,7 @@ class Server:
 
     def _held(self, channel: Channel) -> Terminal | None:
         program = channel.tag.program
+        program = program and (program.first or program)
         if program is None or program.terminal is None:
             return None
         return program.terminal if program.terminal.holder is channel else None
@@ -168,6 +170,12 @@ class Server:
         main = self.pod.main
         if main is None or main.terminal is None or main.terminal.ended:
             raise UsageError("is not running", place=self.pod.jail.name)
+        if self.pod.jail.plan.program.daemon:
+            raise UsageError(
+                "is a daemon, which has no terminal",
+                place=self.pod.jail.name,
+                hint=f"see: podsh logs {self.pod.jail.name}",
+            )
         return main.terminal
 
     def _message(self, channel: Channel, message: dict[str, Any]) -> None:
@@ -180,8 +188,10 @@ class Server:
         if op == "start" and session.role == "attach":
             stdio, size = _stdio(channel, message), _size(message)
             # without a terminal the client only waits for the end; others may attach meanwhile
-            started = self._started(channel, hold=bool(message.get("tty", True)))
-            session.program = self.pod.start(stdio, size, channel, started)
+            hold = bool(message.get("tty", True))
+            started = self._started(channel, hold=hold)
+            first = self._first(channel) if hold else None
+            session.program = self.pod.start(stdio, size, channel, started, first)
         elif op == "attach" and session.role == "attach":
             self._attach(channel, message)
         elif op == "exec" and session.role == "exec":
@@ -231,6 +241,13 @@ class Server:
                 self.pod.owner_gone(result)
             elif hold and result.terminal is not None:
                 result.terminal.hold(channel, replay=False)
+
+        return told
+
+    def _first(self, channel: Channel) -> Callable[[Program], None]:
+        def told(script: Program) -> None:
+            if script.terminal is not None and not channel.closed:
+                script.terminal.hold(channel, replay=False)
 
         return told
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podsh.monitor.loop import Loop
+    from podsh.monitor.output import Both
     from podsh.wire.channel import Channel
 
 READ_BYTES = 1 << 16
@@ -85,13 +86,14 @@ class Log:
 
     __slots__ = ("_fd", "_path", "_size")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, fresh: bool = True) -> None:
+        """fresh: what is there is an earlier one's, and goes."""
         self._path = path
         self._fd = -1
-        self._open()
+        self._open(os.O_TRUNC if fresh else os.O_APPEND)
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    def _open(self, how: int = os.O_TRUNC) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how
         self._size = 0
         try:
             self._fd = os.open(self._path, flags, 0o600)
@@ -123,7 +125,7 @@ class Terminal:
     """Owns the pty master. ``on_end`` is called once, when nothing more can come from it."""
 
     def __init__(
-        self, loop: Loop, master: int, log: Log | None, on_end: Callable[[Terminal], None]
+        self, loop: Loop, master: int, log: Log | Both | None, on_end: Callable[[Terminal], None]
     ) -> None:
         os.set_blocking(master, False)
         self._fd = master
@@ -239,6 +241,10 @@ class Terminal:
             data = data[-REPLAY_BYTES:]
             data = data[data.find(b"\n") + 1 :]
         return _QUERY.sub(b"", data) + self.modes.restore()
+
+    def seen(self) -> bytes:
+        """The end of what was written so far, as it is."""
+        return b"".join(self._ring)
 
     # -- viewers
 

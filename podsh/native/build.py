@@ -1,5 +1,6 @@
-"""Builds ``podsh-init``, the static init, ``podsh-shim.so``, which programs of pods preload, and
-``podsh-monitor.so``, which monitors load.
+"""Builds ``podsh-init``, the static init, ``podsh-shim.so``, which programs of pods preload,
+``podsh-lines.so``, which those preload whose output is kept, and ``podsh-monitor.so``, which
+monitors load.
 
 Used by the build backend and by ``make``.
 
@@ -32,6 +33,10 @@ SHIM = (
     "-Wl,-Bsymbolic,-z,defs,-z,relro,-z,now,-z,noexecstack,-soname,podsh-shim.so -s"
 )
 MONITOR = "-O2 -shared -fPIC -fvisibility=hidden -Wl,-z,relro,-z,now,-z,noexecstack -s"
+LINES = (
+    "-O2 -shared -fPIC -nostdlib -ffreestanding -fvisibility=hidden -fno-stack-protector "
+    "-Wl,-Bsymbolic-functions,-z,relro,-z,now,-z,noexecstack,-soname,podsh-lines.so -s"
+)
 # what it shares with the filter and the monitor; by its path, as this file is run
 SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kernel", "shim.py")
 
@@ -88,6 +93,15 @@ def build_monitor(directory: str) -> str:
     return _compiled(os.path.join(directory, "monitor"), target, shlex.split(MONITOR), [__file__])
 
 
+def build_lines(directory: str) -> str:
+    """Compile ``directory``/lines/*.c to podsh-lines.so there unless it is newer; its path.
+
+    Raises BuildError.
+    """
+    target = os.path.join(directory, "podsh-lines.so")
+    return _compiled(os.path.join(directory, "lines"), target, shlex.split(LINES), [__file__])
+
+
 def _shared() -> dict[str, Any]:
     return runpy.run_path(SHARED)
 
@@ -132,6 +146,7 @@ def main() -> int:
         if not asan:
             print(build_shim(here))
             print(build_monitor(here))
+            print(build_lines(here))
         print(build(here, asan=asan))
     except BuildError as exc:
         print(f"build.py: {exc}", file=sys.stderr)

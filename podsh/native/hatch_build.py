@@ -11,8 +11,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class NativeBuildHook(BuildHookInterface[Any]):
-    """Puts ``podsh-init``, ``podsh-shim.so`` and ``podsh-monitor.so`` into podsh/native, and tags
-    the wheel for this platform."""
+    """Puts ``podsh-init`` and the libraries into podsh/native, and tags the wheel for this
+    platform."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, except for an sdist, which carries the sources."""
@@ -25,7 +25,12 @@ class NativeBuildHook(BuildHookInterface[Any]):
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        built = (module.build(native), module.build_shim(native), module.build_monitor(native))
+        built = (
+            module.build(native),
+            module.build_shim(native),
+            module.build_monitor(native),
+            module.build_lines(native),
+        )
         # any Python 3 will do, one machine type
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False

@@ -24,6 +24,9 @@ _SETTINGS: dict[str, type] = {
     "run.procname": str,
     "run.clear_env": bool,
     "run.stack": int,
+    "run.init": str,
+    "run.daemon": bool,
+    "run.logoutput": bool,
 }
 
 

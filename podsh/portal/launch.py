@@ -6,6 +6,8 @@ import os
 import pwd
 import re
 import resource
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh import paths
@@ -165,6 +167,10 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
             _plans.pop(next(iter(_plans)))
         _plans[key] = (profile, make_plan(profile, request, facts))
     made = _plans[key][1].of_pod(name, state_dir(name))
+    if profile.run.logoutput:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        log = os.path.join(ctx.cwd, f"{name}-{stamp}.log")
+        made = replace(made, program=replace(made.program, log=log))
     return calls.settled(made, profile, message.get("blacklist"))
 
 

@@ -220,7 +220,8 @@ class Portal:
         pod.named = message.get("name") is not None or bool(source)
         pod.remove = bool(message.get("rm"))
         pod.argv = list(plan.program.argv)
-        if not message.get("detach"):
+        detach = bool(message.get("detach")) or plan.program.daemon
+        if not detach:
             promised = [p for p in self._promised.get(client, ()) if not p.ended]
             self._promised[client] = [*promised, pod]
         request = {key: message.get(key) for key in _REQUEST}
@@ -230,7 +231,7 @@ class Portal:
                 "plan": plan.to_wire(),
                 "state_dir": pod.state_dir,
                 "socket": pod.socket,
-                "detach": bool(message.get("detach")),
+                "detach": detach,
                 "named": pod.named,
                 "source": source,
                 "rm": pod.remove,
@@ -240,7 +241,10 @@ class Portal:
                 "policy": start.policy,
             },
         )
-        return {**pod.row(), "notes": [*start.notes, *plan.notes]}
+        notes = [*start.notes, *plan.notes]
+        if plan.program.log:
+            notes.append(f"what it writes is kept in {plan.program.log}")
+        return {**pod.row(), "daemon": plan.program.daemon, "notes": notes}
 
     def _owns_state(self, pod: Pod, source: str) -> None:
         """A pod file names its pod's state; another file of that name must not get at it."""

@@ -60,6 +60,8 @@ class Run:
     procname: str | None = None
     stack: int | None = None  # bytes
     init: str | None = None
+    daemon: bool = False
+    logoutput: bool = False
     cmdr: str | None = None  # .pod only: a script of the user's cmdrs directory
 
 

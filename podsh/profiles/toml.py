@@ -41,6 +41,8 @@ TABLES: dict[str, dict[str, Checker]] = {
         "procname": v.string,
         "stack": v.stack,
         "init": v.string,
+        "daemon": v.boolean,
+        "logoutput": v.boolean,
     },
     "seccomp": {
         "allow": v.calls,

@@ -91,6 +91,8 @@ def _run(profiles: Sequence[s.Profile]) -> s.Run:
         procname=_one(profiles, "[run] procname", [run.procname for run in runs], None),
         stack=_largest(run.stack for run in runs),
         init=_one(profiles, "[run] init", [run.init for run in runs], None),
+        daemon=any(run.daemon for run in runs),
+        logoutput=any(run.logoutput for run in runs),
         cmdr=_one(profiles, "cmdr", [run.cmdr for run in runs], None),
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.helpers.callers import Caller
     from tests.helpers.processes import Watch
 
-BUILT = ("podsh-init", "podsh-monitor.so", "podsh-shim.so")
+BUILT = ("podsh-init", "podsh-lines.so", "podsh-monitor.so", "podsh-shim.so")
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,6 @@ def test_what_a_program_preloads_itself_comes_first() -> None:
         ({"caps": ("CAP_NET_RAW",)}, r"\[caps\] keep"),
         ({"net": Net(mode="macvlan")}, "macvlan"),
         ({"limits": Limits(memory=1 << 30)}, r"\[limits\] memory"),
-        ({"run": Run(cmd=("true",), init="/x.sh")}, r"\[run\] init"),
     ],
 )
 def test_what_is_not_enforced_is_refused_by_name(fields: dict, name: str) -> None:

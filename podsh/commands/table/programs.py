@@ -28,6 +28,15 @@ ENV = Option(
     help="set a variable; K alone passes yours",
 )
 
+# of run and jettison; -p is another option in each
+LAUNCH = (
+    Option("--stacksize", value="KB", help="stack limit"),
+    Option("--clear-environ", help="start with an empty environment"),
+    Option("--init", value="SCRIPT", help="run SCRIPT of the pod first; its failure is the end"),
+    Option("--daemon", help="no terminal; goes on alone (see: logs)"),
+    Option("--logoutput", help="what it writes also into ./POD-TIME.log, line by line"),
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "run",
@@ -55,6 +64,8 @@ COMMANDS: tuple[Command, ...] = (
                 choices=("hold", "deny"),
                 help="requests while nobody is there: hold, or deny at once",
             ),
+            Option("--procname", value="NAME", help="the program's argv[0]"),
+            *LAUNCH,
             Option("--dry-run", help="print the plan, start nothing"),
         ),
         rest="CMD",
@@ -108,11 +119,7 @@ COMMANDS: tuple[Command, ...] = (
             Option("--tracecalls", help="count the calls, and write podtemplate.pod"),
             Option("--listcalls", help="list every call that the filter knows (--json)"),
             Option("-p", "--procname", value="NAME", help="the program's argv[0]"),
-            Option("--stacksize", value="KB", help="stack limit"),
-            Option("--clear-environ", help="start with an empty environment"),
-            Option("--init", value="SCRIPT", help="run SCRIPT of the pod first"),
-            Option("--daemon", help="no terminal; goes on alone"),
-            Option("--logoutput", help="keep what the program writes in a file"),
+            *LAUNCH,
             Option("--lognet", value="SIZE", help="SIZE COUNT: keep the pod's network traffic"),
         ),
         words=(

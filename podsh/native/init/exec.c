@@ -36,7 +36,7 @@ static int take_terminal(const struct program *program, const int stdio[3], int 
 	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)
 		return fail("TIOCGPTPEER", "/dev/pts");
-	if (ioctl(slave, TIOCSCTTY, 0) < 0)
+	if (!(program->flags & NO_TERMINAL) && ioctl(slave, TIOCSCTTY, 0) < 0)
 		return fail("TIOCSCTTY", "/dev/pts");
 
 	/* first out of the way of the numbers that are to be filled */

@@ -10,6 +10,7 @@
 #include "enter.h"
 #include "jail.h"
 #include "kage.h"
+#include "log.h"
 
 static int fd_of(const char *text)
 {
@@ -27,13 +28,16 @@ int main(int argc, char **argv)
 		enter(fd_of(argv[2]), argv + 4);
 	if (argc == 3 && !strcmp(argv[1], "jail") && fd_of(argv[2]) >= 0)
 		jail(fd_of(argv[2]), argv);
+	if (argc >= 2 && !strcmp(argv[1], "log"))
+		keep_log(argc, argv);
 #ifdef PODSH_CHECKS
 	if (argc == 3 && !strcmp(argv[1], "check"))
 		return check(argv[2]);
 #endif
 	fputs("podsh-init: part of podsh, not to be run by hand\n"
 	      "usage: podsh-init enter TEMPLATE_FD -- PROGRAM ARGUMENT...\n"
-	      "       podsh-init jail CONTROL_FD\n",
+	      "       podsh-init jail CONTROL_FD\n"
+	      "       podsh-init log LIMIT DIRECTORY FILE IN ONTO [IN ONTO]\n",
 	      stderr);
 	return 2;
 }

@@ -63,6 +63,7 @@ enum program_flags {
 	NULL_STDOUT = 16,
 	NULL_STDERR = 32,
 	LISTEN = 64, /* the filter notifies: its listener goes to the monitor */
+	NO_TERMINAL = 128, /* none that controls it */
 };
 
 struct program {
