@@ -142,6 +142,7 @@ def drive(
 ) -> int:
     """Send ``message`` (start, exec) and see its program through; the exit code."""
     from podsh.console.attach import run_streams
+    from podsh.console.stdio import OutRelay
 
     in_console = context.mode == "console"
     try:
@@ -163,9 +164,8 @@ def drive(
     if context.held is None or context.held[1] is not attachment:
         channel.close()
     for relay in streams.relays:
-        error = getattr(relay, "error", None)
-        if error is not None:
-            raise PodshError(str(error.strerror), place=relay.name)  # type: ignore[union-attr]  # OutRelay: it has an error
+        if isinstance(relay, OutRelay) and relay.error is not None:
+            raise PodshError(str(relay.error.strerror), place=relay.name)
     return code
 
 

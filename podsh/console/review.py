@@ -7,6 +7,7 @@ do nothing, and the keys that give wait until the person can have read what they
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.console import asking
@@ -14,7 +15,7 @@ from podsh.console.events import raw_path
 from podsh.console.render import INDENT, cells, show, show_domain, show_text, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     Row = dict[str, Any]
 
@@ -34,7 +35,7 @@ class Act(NamedTuple):
 
     what: str
     row: Row | None = None
-    fields: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    fields: Mapping[str, Any] = MappingProxyType({})
 
 
 class Review:

@@ -14,14 +14,7 @@ import os
 from typing import TYPE_CHECKING
 
 from podsh.kernel import mounts
-from podsh.kernel.uapi import (
-    MOUNT_ATTR_NODEV,
-    MOUNT_ATTR_NOEXEC,
-    MOUNT_ATTR_NOSUID,
-    MOUNT_ATTR_RDONLY,
-    MS_PRIVATE,
-    OPEN_TREE_CLONE,
-)
+from podsh.kernel.uapi import MOUNT_ATTR_RDONLY, MS_PRIVATE, OPEN_TREE_CLONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +22,6 @@ if TYPE_CHECKING:
 _FILE = "gen"
 # struct page of podsh/native/shim/ask.c: generation, count, mounts
 _COUNT, _FIRST, _WORDS = 1, 2, 512
-_ATTRS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
 class Generation:
@@ -38,7 +30,7 @@ class Generation:
     __slots__ = ("_counter", "_page", "_root")
 
     def __init__(self) -> None:
-        self._root = mounts.tmpfs(1 << 16, _ATTRS)
+        self._root = mounts.tmpfs(1 << 16, mounts.INERT)
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             fd = os.open(_FILE, flags, dir_fd=self._root)

@@ -224,7 +224,7 @@ def _mask(tree: int, inside: list[tuple[str, bool]], attrs: int) -> None:
 @functools.cache
 def _empty() -> int:
     """A tmpfs with an empty directory and an empty file, which cover what is hidden."""
-    empty = mounts.tmpfs(1 << 12, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+    empty = mounts.tmpfs(1 << 12, mounts.INERT)
     os.mkdir("d", 0, dir_fd=empty)
     os.close(os.open("f", os.O_CREAT | os.O_CLOEXEC | os.O_WRONLY, 0, dir_fd=empty))
     mounts.mount_setattr(empty, MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, recursive=False)

@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 from podsh.errors import LaunchFailed
+from podsh.globs import is_glob, matches
 from podsh.kernel import mounts
 from podsh.kernel.uapi import AT_FDCWD, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS
 
@@ -124,16 +125,13 @@ class Names:
 
 
 def expand(pattern: str, known: Names) -> list[str]:
-    """The existing paths that an absolute pattern names; one without ``*`` and ``?`` is itself.
-
-    No regular expressions: compiling them is what would cost a fresh monitor most.
-    """
-    if "*" not in pattern and "?" not in pattern:
+    """The existing paths that an absolute pattern names; one without ``*`` and ``?`` is itself."""
+    if not is_glob(pattern):
         return [pattern]
     plain, _, _ = _literal(pattern).rpartition("/")
     found = [plain or "/"]
     for part in pattern[len(plain) + 1 :].split("/"):
-        if "*" not in part and "?" not in part:
+        if not is_glob(part):
             found = [os.path.join(path, part) for path in found]
             continue
         matched: list[str] = []
@@ -151,24 +149,3 @@ def expand(pattern: str, known: Names) -> list[str]:
 def _literal(pattern: str) -> str:
     """What stands before the first ``*`` or ``?``: the cheap half of a match."""
     return pattern[: min(pattern.find(c) % (len(pattern) + 1) for c in "*?")]
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Whether a name of one component matches: ``*`` any characters, ``?`` any one."""
-    at = star = 0
-    kept = -1
-    for_pattern = 0
-    while at < len(name):
-        if for_pattern < len(pattern) and pattern[for_pattern] == "*":
-            star, kept = for_pattern, at
-            for_pattern += 1
-        elif for_pattern < len(pattern) and pattern[for_pattern] in ("?", name[at]):
-            for_pattern += 1
-            at += 1
-        elif kept >= 0:
-            # let the last star take one character more
-            kept += 1
-            at, for_pattern = kept, star + 1
-        else:
-            return False
-    return not pattern[for_pattern:].strip("*")

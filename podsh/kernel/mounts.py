@@ -24,6 +24,8 @@ _openat2 = system_call("openat2", c_int, c_char_p, c_char_p, c_size_t)
 
 # struct mount_attr { __u64 attr_set, attr_clr, propagation, userns_fd; }  <linux/mount.h>
 _MOUNT_ATTR = struct.Struct("=4Q")
+# attributes of a filesystem that only holds data
+INERT = uapi.MOUNT_ATTR_NOSUID | uapi.MOUNT_ATTR_NODEV | uapi.MOUNT_ATTR_NOEXEC
 # struct open_how { __u64 flags, mode, resolve; }  <linux/openat2.h>
 _OPEN_HOW = struct.Struct("=3Q")
 

@@ -21,18 +21,13 @@ if TYPE_CHECKING:
     Call = tuple[Callable[..., object], tuple[Any, ...]]
 
 
-class _Watched:
-    """What is to be called for one descriptor."""
+# what is to be called for one descriptor
+_READER, _WRITER = 0, 1
 
-    __slots__ = ("reader", "writer")
 
-    def __init__(self) -> None:
-        self.reader: Call | None = None
-        self.writer: Call | None = None
-
-    def events(self) -> int:
-        reading = select.POLLIN if self.reader is not None else 0
-        return reading | (select.POLLOUT if self.writer is not None else 0)
+def _events(watched: list[Call | None]) -> int:
+    reading = 0 if watched[_READER] is None else select.POLLIN
+    return reading | (0 if watched[_WRITER] is None else select.POLLOUT)
 
 
 class Loop:
@@ -43,7 +38,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._poll = select.poll()
-        self._watched: dict[int, _Watched] = {}
+        self._watched: dict[int, list[Call | None]] = {}
         self._soon: deque[Call] = deque()
         # the number keeps those of the same moment in order, and calls from being compared
         self._later: list[tuple[float, int, Call]] = []
@@ -62,40 +57,36 @@ class Loop:
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         """Call whenever ``fd`` can be read, or has ended."""
-        watched = self._watched.setdefault(fd, _Watched())
-        watched.reader = (callback, args)
-        self._poll.register(fd, watched.events())
+        self._more(fd, _READER, (callback, args))
 
     def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         """Call whenever ``fd`` can be written, or has ended."""
-        watched = self._watched.setdefault(fd, _Watched())
-        watched.writer = (callback, args)
-        self._poll.register(fd, watched.events())
+        self._more(fd, _WRITER, (callback, args))
 
     def remove_reader(self, fd: int) -> bool:
         """Stop that; before ``fd`` is closed. False where nothing was to be called."""
-        watched = self._watched.get(fd)
-        if watched is None or watched.reader is None:
-            return False
-        watched.reader = None
-        self._less(fd, watched)
-        return True
+        return self._less(fd, _READER)
 
     def remove_writer(self, fd: int) -> bool:
         """As ``remove_reader``."""
-        watched = self._watched.get(fd)
-        if watched is None or watched.writer is None:
-            return False
-        watched.writer = None
-        self._less(fd, watched)
-        return True
+        return self._less(fd, _WRITER)
 
-    def _less(self, fd: int, watched: _Watched) -> None:
-        if watched.events():
-            self._poll.modify(fd, watched.events())
+    def _more(self, fd: int, way: int, call: Call) -> None:
+        watched = self._watched.setdefault(fd, [None, None])
+        watched[way] = call
+        self._poll.register(fd, _events(watched))
+
+    def _less(self, fd: int, way: int) -> bool:
+        watched = self._watched.get(fd)
+        if watched is None or watched[way] is None:
+            return False
+        watched[way] = None
+        if events := _events(watched):
+            self._poll.modify(fd, events)
         else:
             self._poll.unregister(fd)
             del self._watched[fd]
+        return True
 
     # -- time, threads, signals
 
@@ -161,9 +152,9 @@ class Loop:
         # by what was asked for: a number may be another descriptor's in the midst of these
         for fd, mask, watched in [(fd, mask, self._watched[fd]) for fd, mask in found]:
             if mask & ~select.POLLOUT and self._watched.get(fd) is watched:
-                self._call(watched.reader)
+                self._call(watched[_READER])
             if mask & ~select.POLLIN and self._watched.get(fd) is watched:
-                self._call(watched.writer)
+                self._call(watched[_WRITER])
         now = self.time()
         while self._later and self._later[0][0] <= now:
             self._call(heapq.heappop(self._later)[2])

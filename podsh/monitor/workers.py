@@ -86,6 +86,7 @@ class Workers:
         while self.alive and time.monotonic() < end:
             with self._lock:
                 self._interrupt(self._running)
+            # and again: a thread that had not begun to wait has not noticed
             time.sleep(TICK_S / 10)
 
     def _more(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from podsh.errors import UsageError
+from podsh.globs import is_glob
 from podsh.policy.access import (
     CONNECT,
     DEV,
@@ -24,7 +25,7 @@ from podsh.policy.access import (
     reach,
     split,
 )
-from podsh.policy.patterns import Pattern, Patterns, covers, is_glob, touches
+from podsh.policy.patterns import Pattern, Patterns, covers, touches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

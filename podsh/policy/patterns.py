@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from podsh.globs import is_glob, matches
 from podsh.policy.access import NOWHERE, Where, split
 
 if TYPE_CHECKING:
@@ -15,31 +16,6 @@ class Pattern(NamedTuple):
 
     text: str
     where: Where = NOWHERE
-
-
-def is_glob(part: str) -> bool:
-    return "*" in part or "?" in part
-
-
-def matches(name: str, glob: str) -> bool:
-    """Whether one component matches. No regular expressions: time stays bounded, and compiling
-    is what would cost a fresh monitor most."""
-    at = back = here = 0
-    star = -1
-    while at < len(name):
-        if here < len(glob) and glob[here] == "*":
-            star, back = here, at
-            here += 1
-        elif here < len(glob) and glob[here] in ("?", name[at]):
-            at += 1
-            here += 1
-        elif star >= 0:
-            # the last star takes one character more
-            back += 1
-            at, here = back, star + 1
-        else:
-            return False
-    return not glob[here:].strip("*")
 
 
 def covers(pattern: str, path: str) -> bool:

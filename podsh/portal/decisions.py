@@ -133,9 +133,8 @@ class Decisions:
 
     async def _next(self, pod: Pod) -> int:
         while not pod.ended:
-            change = asyncio.ensure_future(self._fleet.change(pod.name))
+            change = self._fleet.change(pod.name)  # from now on nothing is missed
             try:
-                await asyncio.sleep(0)  # from now on nothing is missed
                 answer = await self._fleet.ask(pod.name, "requests")
                 waiting = [int(r["id"]) for r in answer["requests"] if r["state"] == "waiting"]
                 if waiting:

@@ -10,9 +10,10 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh import paths
+from podsh.globs import is_glob
 from podsh.policy.access import Access, Where, contains
 from podsh.policy.domain import Domain, Index
-from podsh.policy.patterns import Pattern, is_glob
+from podsh.policy.patterns import Pattern
 from podsh.policy.wire import to_wire
 from podsh.portal.hostpaths import HostPaths
 from podsh.profiles import find

@@ -147,11 +147,11 @@ class Fleet:
         for old in unnamed[: max(len(unnamed) - KEEP_UNNAMED, 0)]:
             self.remove_soon(old.name)
 
-    async def change(self, name: str) -> None:
-        """Wait until something happens to that pod."""
+    def change(self, name: str) -> asyncio.Future[None]:
+        """Done when next something happens to that pod."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._changed.setdefault(name, []).append(future)
-        await future
+        return future
 
     # -- adoption
 

@@ -419,11 +419,15 @@ class Portal:
 
 async def _flush(client: Channel, patience_s: float) -> None:
     """Wait until it was given everything, is gone, or took nothing for so long."""
-    queued, left = client.queued, patience_s
-    while client.queued and not client.closed and left > 0:
-        await asyncio.sleep(0.005)
-        left = patience_s if client.queued < queued else left - 0.005
-        queued = client.queued
+    drained = asyncio.Event()
+    client.on_drain = lambda _: drained.set()
+    while (queued := client.queued) and not client.closed:
+        try:
+            async with asyncio.timeout(patience_s):
+                await drained.wait()
+        except TimeoutError:
+            if client.queued == queued:
+                return
 
 
 _OPERATIONS: dict[str, Any] = {

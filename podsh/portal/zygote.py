@@ -87,15 +87,18 @@ def _serve(
         standby.add(_fork(requests, template_fd, habit, pages, taken_in, taken_out))
 
     ending = False
+    not_before = 0.0  # for a while after a standby that ended by itself: the next may do so too
     while True:
         # the next one is forked beside a launch only where none is left; after the portal's end for
         # what it had still ordered
-        while not standby and not (ending and _is_empty(requests)):
+        wait_ms = max(int((not_before - time.monotonic()) * 1000), 0)
+        while not wait_ms and not standby and not (ending and _is_empty(requests)):
             fork()
         if ending and not standby:
             return
-        events = poll.poll(None if ending or len(standby) >= STANDBY else REFILL_MS)
-        if not events:
+        enough = ending or len(standby) >= STANDBY
+        events = poll.poll(wait_ms or (None if enough else REFILL_MS))
+        if not events and not wait_ms:
             fork()
         for fd, _ in events:
             if fd == taken_in:
@@ -109,7 +112,7 @@ def _serve(
                 children.recv(4096)
                 gone = _reaped()
                 if gone & standby and not ending:
-                    time.sleep(CRASH_S)  # one that ended by itself: the next may do so too
+                    not_before = time.monotonic() + CRASH_S
                 standby -= gone
             elif fd == requests.fileno():
                 # the standbys read the same end of file; monitors of live pods go on

@@ -7,24 +7,25 @@ import its own room, ``errors`` and ``paths`` (but the pure rooms: these list wh
 
 from __future__ import annotations
 
-PURE = ("policy", "plan", "operations", "errors", "paths")
+PURE = ("policy", "plan", "operations", "errors", "paths", "globs")
 
 INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__main__", ("cli",)),
     ("cli", ("*",)),
     ("errors", ()),
     ("paths", ("errors",)),
-    ("policy", ("errors",)),
+    ("globs", ()),
+    ("policy", ("errors", "globs")),
     # what calls are called, and nothing of the kernel's own
     ("profiles", ("policy", "errors", "kernel.callnames", "kernel.syscalls")),
     ("operations", ()),
     ("plan", ("operations", "profiles.schema", "errors")),
     ("kernel", ()),
     ("native", ()),
-    ("jail", ("operations", "kernel", "native")),
+    ("jail", ("operations", "kernel", "native", "globs")),
     ("monitor", ("jail", "policy", "kernel", "wire", "operations")),
     ("portal.zygote", ("monitor", "operations", "profiles", "plan", "wire", "kernel")),
-    ("portal", ("profiles", "policy", "plan", "operations", "wire", "kernel")),
+    ("portal", ("globs", "profiles", "policy", "plan", "operations", "wire", "kernel")),
     ("console", ("wire", "commands", "portal.client")),
     (
         "commands",

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podsh.errors import LaunchFailed
-from podsh.jail.resolve import Names, below, expand, find, matches
+from podsh.globs import matches
+from podsh.jail.resolve import Names, below, expand, find
 
 if TYPE_CHECKING:
     from pathlib import Path

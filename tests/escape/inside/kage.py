@@ -13,6 +13,10 @@ import time
 
 from tools import facts
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 SOCKET = "/.podsh/kage.sock"
 
 
@@ -33,9 +37,8 @@ def _own(path: str) -> bool:
     return os.path.samestat(os.stat(path), os.stat(SOCKET))
 
 
-def others_by_name() -> bool:
-    """Whether any of the sockets that are somebody else's answers."""
-    for path in facts["listening"]:
+def _others_answer(paths: Iterable[str]) -> bool:
+    for path in paths:
         try:
             # a process of this pod may have the number of one outside
             if not _own(path) and _asks(path):
@@ -45,16 +48,15 @@ def others_by_name() -> bool:
     return False
 
 
+def others_by_name() -> bool:
+    """Whether any of the sockets that are somebody else's answers."""
+    return _others_answer(facts["listening"])
+
+
 def others_by_proc() -> bool:
     """The own name, as other processes see it."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        path = f"/proc/{name}/root{SOCKET}"
-        try:
-            if not _own(path) and _asks(path):
-                return True
-        except OSError:
-            pass
-    return False
+    processes = filter(str.isdigit, os.listdir("/proc"))
+    return _others_answer(f"/proc/{name}/root{SOCKET}" for name in processes)
 
 
 def garbage() -> None:

@@ -212,8 +212,8 @@ def test_why_of_a_profile_needs_no_pod(world: World) -> None:
     assert (found["verdict"], found["domain"], found["exists"]) == ("ask", "one", False)
 
 
-async def _changed(_: str) -> None:
-    await asyncio.sleep(0.01)
+def _changed(_: str) -> asyncio.Future[None]:
+    return asyncio.ensure_future(asyncio.sleep(0.01))
 
 
 def test_waiting_for_a_request(world: World) -> None:
