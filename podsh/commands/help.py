@@ -1,4 +1,4 @@
-"""help: all commands, or what one of them does."""
+"""help: all commands, what one of them does, or a page of the manual."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 def help_(args: Args, context: Context) -> int:
     """All commands, a line each; or those that begin with the given words."""
+    page = args.maybe("man")
+    if page is not None:
+        from podsh.commands.manual import pages
+
+        found = {name.rpartition(".")[0]: text for name, text in pages().items()}
+        context.out(found[page].rstrip("\n"))
+        return 0
     words = args.many("cmd")
     if not words:
         width = max(len(command.name) for command in registry.commands())
@@ -22,23 +29,35 @@ def help_(args: Args, context: Context) -> int:
         context.out("\nhelp CMD says more; in a pod C-] comes back to the console.")
         return 0
     wanted = " ".join(words)
-    found = [
+    commands = [
         command
         for command in registry.commands()
         if command.name == wanted or command.name.startswith(wanted + " ")
     ]
-    if not found:
+    if not commands:
         names = [command.name for command in registry.commands()]
         raise UsageError(f"no command called {wanted!a}", place="help", hint=near(wanted, names))
-    context.out("\n\n".join(help_text(command) for command in found))
+    context.out("\n\n".join(help_text(command) for command in commands))
     return 0
 
 
 def help_text(command: Command) -> str:
-    """Synopsis, what it does, options and an example."""
-    lines = [command.synopsis(), f"  {command.help}"]
+    """Synopsis, what it does, options and examples."""
+    import textwrap
+
+    from podsh.commands.examples import MORE
+
+    text, more = MORE.get(command.name, ("", ()))
+    lines = textwrap.wrap(command.synopsis(), 78, subsequent_indent="    ", break_on_hyphens=False)
+    lines += [f"  {command.help}"]
+    if text:
+        lines += ["", *textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="  ")]
     spelled = [(", ".join(option.names) + option.shown, option.help) for option in command.options]
     if spelled:
         width = max(len(names) for names, _ in spelled)
         lines += ["", *(f"  {names:<{width}}  {text}".rstrip() for names, text in spelled)]
-    return "\n".join([*lines, "", f"  example: {command.example}"])
+    examples = [(command.example, ""), *more]
+    width = max(len(line) for line, what in examples if what) if more else 0
+    lines += ["", "  example:" if len(examples) == 1 else "  examples:"]
+    lines += [f"    {line:<{width}}  {what}".rstrip() for line, what in examples]
+    return "\n".join(lines)

@@ -1,9 +1,11 @@
-"""Build hook: compiles the static init and the libraries for `pip install .`, `-e .` and wheels."""
+"""Build hook: compiles the static init and the libraries, and writes the manual, for
+`pip install .`, `-e .` and wheels."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import sysconfig
 from typing import Any
 
@@ -36,4 +38,22 @@ class NativeBuildHook(BuildHookInterface[Any]):
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
         # git ignores what was compiled, and so would the wheel
+        build_data["shared_data"] |= self.manual()
         build_data["artifacts"] += [os.path.relpath(path, self.root) for path in built]
+
+    def manual(self) -> dict[str, str]:
+        """Written pages -> where they are installed."""
+        sys.path.insert(0, self.root)
+        try:
+            from podsh.commands.manual import pages
+        finally:
+            sys.path.remove(self.root)
+        directory = os.path.join(self.root, "build", "man")
+        os.makedirs(directory, exist_ok=True)
+        found = {}
+        for name, text in pages().items():
+            path = os.path.join(directory, name)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            found[path] = f"share/man/man{name[-1]}/{name}"
+        return found

@@ -116,12 +116,12 @@ class _Reader:
                 if not word.isprintable():
                     raise Bad(f"{quoted(word)} has unprintable characters", "remove them")
             keyword = ALIASES.get(words[0], words[0])
-            handler = _HANDLERS.get(keyword)
+            handler = HANDLERS.get(keyword)
             if handler is None:
                 raise Bad(
                     f"unknown keyword {quoted(words[0])}",
-                    GONE.get(keyword) or near(keyword, [*_HANDLERS, *ALIASES])
-                    or f"known: {', '.join(_HANDLERS)}",
+                    GONE.get(keyword) or near(keyword, [*HANDLERS, *ALIASES])
+                    or f"known: {', '.join(HANDLERS)}",
                 )  # fmt: skip
             handler(self, words[1:])
         except Bad as bad:
@@ -274,7 +274,7 @@ _NET_PARTS: dict[str, tuple[str, v.Checker]] = {
     "MAC": ("net.mac", v.mac),
     "ADDR": ("net.address", v.address),
 }
-_HANDLERS: dict[str, Callable[[_Reader, list[str]], None]] = {
+HANDLERS: dict[str, Callable[[_Reader, list[str]], None]] = {
     "file": _Reader.file,
     "home": _Reader.home,
     "home_exec": _switch("fs.home_exec", True),

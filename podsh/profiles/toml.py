@@ -21,7 +21,7 @@ from podsh.profiles.words import Bad, near, quoted
 if TYPE_CHECKING:
     from podsh.profiles.values import Checker
 
-MAX_BINDS = 4096
+MAXBINDS = 4096
 MAX_EXTENDS = 64
 
 _DISPLAY: dict[str, Checker] = {"enabled": v.boolean, "nested": v.boolean}
@@ -86,7 +86,7 @@ TABLES: dict[str, dict[str, Checker]] = {
     },
 }
 TOP = ("name", "description", "extends", *TABLES)
-_BIND: dict[str, Checker] = {
+BIND: dict[str, Checker] = {
     "path": v.string,
     "dst": v.string,
     "write": v.boolean,
@@ -188,17 +188,17 @@ class _Reader:
     def binds(self, layer: Layer, given: Any) -> None:
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
             self.fail(Bad("is no array of tables", "write [[fs.bind]]"), "fs", "bind")
-        if len(given) > MAX_BINDS:
+        if len(given) > MAXBINDS:
             self.fail(
-                Bad(f"has {len(given)} binds, at most {MAX_BINDS} fit", "bind what holds them"),
+                Bad(f"has {len(given)} binds, at most {MAXBINDS} fit", "bind what holds them"),
                 "fs", "bind",
             )  # fmt: skip
         for index, item in enumerate(given):
             key = ("fs", "bind", index)
             for name, value in item.items():
-                checker = _BIND.get(name)
+                checker = BIND.get(name)
                 if checker is None:
-                    self.unknown(name, _BIND, *key)
+                    self.unknown(name, BIND, *key)
                 self.check(checker, value, *key, name)
             if "path" not in item:
                 self.fail(Bad("has no path", 'write path = "/…"'), *key)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers import install
+from tests.helpers.needs import needs_program
 from tests.helpers.runner import Podsh
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ def test_wheel(wheel: Path) -> None:
     native = {name for name in names if name.startswith("podsh/native/")}
     assert native == {f"podsh/native/{name}" for name in ("__init__.py", *BUILT)}
     assert not [name for name in names if not name.startswith(("podsh/", "podsh-"))]
+    shared = {name.partition(".data/data/")[2] for name in names} - {""}
+    assert shared == {
+        "share/bash-completion/completions/podsh",
+        "share/zsh/site-functions/_podsh",
+        "share/fish/vendor_completions.d/podsh.fish",
+        "share/man/man1/podsh.1",
+        "share/man/man5/podsh.profile.5",
+        "share/man/man5/podsh.pod.5",
+    }
 
 
 def test_installed(installed: Path, ground: Path, caller: Caller, watch: Watch) -> None:
@@ -57,4 +67,9 @@ def test_installed(installed: Path, ground: Path, caller: Caller, watch: Watch) 
         shipped = {path.stem for path in (install.ROOT / "profiles").glob("*.toml")}
         assert {line.split()[0] for line in listed.splitlines()[1:]} >= shipped
         assert podsh.pod("echo", "here").out == "here\n"
+        # man looks beside the programs of PATH
+        path = {"PATH": f"{installed.parent}:{podsh.env['PATH']}", "MANPAGER": "cat"}
+        for page, words in (("podsh", "--dry-run"), ("podsh.profile", "machine_id")):
+            shown = podsh.outside(needs_program("man"), page, env=path)
+            assert words in shown.out, shown.err
     assert not watch.left()

@@ -21,6 +21,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("operations", ()),
     ("plan", ("operations", "profiles.schema", "errors")),
     ("kernel", ()),
+    ("native.hatch_build", ("commands.manual",)),
     ("native", ()),
     ("jail", ("operations", "kernel", "native", "globs")),
     ("monitor", ("jail", "policy", "kernel", "wire", "operations")),

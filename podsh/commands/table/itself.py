@@ -32,6 +32,14 @@ COMMANDS: tuple[Command, ...] = (
         "podsh.commands.help:help_",
         help="this list, or one command",
         example="help run",
+        options=(
+            Option(
+                "--man",
+                value="PAGE",
+                choices=("podsh", "podsh.profile", "podsh.pod"),
+                help="a page of the manual: podsh help --man podsh | man -l -",
+            ),
+        ),
         words=(Word("CMD", complete="command", optional=True, repeat=True),),
     ),
     Command(

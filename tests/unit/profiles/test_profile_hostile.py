@@ -239,7 +239,7 @@ _TOML_PIECES = st.sampled_from(
 )  # fmt: skip
 _POD_PIECES = st.sampled_from(
     [
-        *pod._HANDLERS, *pod.ALIASES, *pod.GONE, " ", " ", "\t", "\n", "\n", "\r\n", "#", "r",
+        *pod.HANDLERS, *pod.ALIASES, *pod.GONE, " ", " ", "\t", "\n", "\n", "\r\n", "#", "r",
         "rwx", "d", "/", "/usr", "/etc", "/a/../b", "/podhome", "none", "loop", "ipvlan", "macvlan",
         "eth0", "1.2.3.4/24", "**:**:**:**:**:**", "CAP_CHOWN", "read", "0" * 32, "é", "\x00",
         "\u202e", "~", "$A", "{cwd}",
