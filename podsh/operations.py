@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from podsh.filtering import Filter
+
 MIB = 1 << 20
 Net = Literal["none", "loop", "host"]
 
@@ -168,6 +170,25 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class Inner:
+    """Programs have a user namespace of their own, in which they keep ``caps``. What these are
+    for is its: IPC, names, and with ``net`` the network; the mounts are not.
+
+    by_files: they have them by being uid 0 and by file capabilities, else by the ambient set.
+    """
+
+    tag: ClassVar[str] = "inner"
+    caps: tuple[str, ...]
+    by_files: bool
+    net: bool
+
+    def __str__(self) -> str:
+        over = f"over {'net ' if self.net else ''}ipc uts and the pod's users, not over mounts"
+        how = "uid 0, and files on binds with s" if self.by_files else "ambient"
+        return f"caps     {' '.join(self.caps)}, by: {how}; {over}"
+
+
+@dataclass(frozen=True, slots=True)
 class Sysctl:
     """A sysctl of the pod's own namespaces, ``name`` with slashes."""
 
@@ -228,6 +249,7 @@ Op = (
     | Hostname
     | Loopback
     | Scope
+    | Inner
     | Sysctl
     | Shim
     | Lines
@@ -248,64 +270,13 @@ _OPS: dict[str, type[Any]] = {
         Hostname,
         Loopback,
         Scope,
+        Inner,
         Sysctl,
         Shim,
         Lines,
         Kage,
     )
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What the system-call filter refuses beyond its fixed list.
-
-    ``notify``: calls with a path go to the monitor before the kernel carries them out. ``allow``:
-    None where there is no whitelist; ``deny``: a blacklist; ``block``: errno even where ``strict``
-    kills. ``where``: the file that the lists come from, ``form``: how it is written.
-    """
-
-    refuse_setid: bool  # root's pods must not make setuid files
-    ptrace: bool = False
-    nesting: bool = False
-    new_filters: bool = True
-    notify: bool = False
-    allow: tuple[str, ...] | None = None
-    block: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-    strict: bool = False
-    abi: tuple[str, ...] = ()  # foreign ones
-    trace: bool = False  # every call is counted, and none is outside of a list
-    where: str = ""
-    form: Literal["toml", "pod"] = "toml"
-
-    def describe(self) -> list[str]:
-        """The lines of ``--dry-run``."""
-        extra = [
-            word
-            for word, on in (
-                ("setuid and setgid bits", self.refuse_setid),
-                ("ptrace", not self.ptrace),
-                ("new namespaces", not self.nesting),
-                ("new filters", not self.new_filters),
-            )
-            if on
-        ]
-        foreign = f"foreign ABIs killed but {', '.join(self.abi)}" if self.abi else ""
-        foreign = foreign or "foreign ABIs killed"
-        lines = [f"filter   default refusals, {foreign}; also {', '.join(extra)}"]
-        end = "killed" if self.strict else "ENOSYS"
-        if self.trace:
-            lines.append("calls    all are counted")
-        elif self.allow is not None:
-            lines.append(f"calls    {len(self.allow)} allowed, others {end}  [{self.where}]")
-        elif self.deny:
-            lines.append(f"calls    {len(self.deny)} {end}, others allowed  [{self.where}]")
-        if self.block and not self.trace:
-            lines.append(f"calls    {', '.join(self.block)} ENOSYS  [{self.where}]")
-        if self.notify:
-            lines.append("notify   calls with a path wait for the monitor, which may grant more")
-        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +318,10 @@ class JailPlan:
         lines = [f"pod      {self.name}, profile {self.profile}", f"new      {namespaces}"]
         for op in self.ops:
             lines += str(op).split("\n")
-        lines.append("seal     / read-only; no capabilities; no_new_privs")
+        inner = self.inner
+        capless = "" if inner else "; no capabilities"
+        sealed = "" if inner and inner.by_files else "; no_new_privs"
+        lines.append(f"seal     / read-only{capless}{sealed}")
         lines += self.filter.describe()
         lines += [
             f"limit    {name} {soft}" + ("" if soft == hard else f" (hard {hard})")
@@ -363,6 +337,11 @@ class JailPlan:
             lines.append(f"init     {self.program.init}")
         lines.append(f"run      {' '.join(self.program.argv)}")
         return lines
+
+    @property
+    def inner(self) -> Inner | None:
+        """By what its programs keep capabilities; None: they have none."""
+        return next((op for op in self.ops if isinstance(op, Inner)), None)
 
     def of_pod(self, name: str, state: str) -> JailPlan:
         """This plan for the pod of that name: what is its own lies below ``state``."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from podsh.errors import UsageError
+from podsh.filtering import Filter
+from podsh.kernel import caps
 from podsh.operations import (
     DEFAULT_PTYS,
     DEFAULT_TMPFS,
@@ -18,9 +20,9 @@ from podsh.operations import (
     Bind,
     Dir,
     File,
-    Filter,
     Hide,
     Hostname,
+    Inner,
     JailPlan,
     Link,
     Loopback,
@@ -89,7 +91,6 @@ def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
     limits = profile.limits
     net = (request and request.net) or profile.net.mode
     asked = [
-        ("[caps] keep", bool(profile.caps)),
         (f"[net] mode = {net}", net not in ("none", "loop", "host")),
         ("[net] log", profile.net.log is not None),
         ("[limits] memory", limits.memory is not None),
@@ -99,6 +100,12 @@ def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
         ("cmdr", profile.run.cmdr is not None),
     ]
     return [name for name, on in asked if on]
+
+
+def refused_caps(profile: Profile, net: str | None = None) -> list[str]:
+    """Why capabilities of the profile cannot be kept with that network mode, or with its own."""
+    found = [(name, caps.refusal(name, net or profile.net.mode)) for name in profile.caps]
+    return [f"{name}: {why}" for name, why in found if why]
 
 
 def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
@@ -118,6 +125,13 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         )
     asked_net = request.net or profile.net.mode
     net: Net = "loop" if asked_net == "loop" else "host" if asked_net == "host" else "none"
+    refused = refused_caps(profile, asked_net)
+    if refused:
+        raise UsageError(
+            f"capabilities are refused: {'; '.join(refused)}",
+            place=profile.source or profile.name,
+            hint="take them out of [caps] keep, or give another --net",
+        )
     home_mode = request.home_mode or profile.fs.home
     home = "/podhome" if home_mode == "podhome" else facts.home
     if home == "/":
@@ -143,8 +157,12 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
             profile.fs.tmp_exec,
             profile.fs.proc,
         ),
-        Hostname(hostname(profile.name)),
     ]
+    if profile.caps:
+        # only root's ids are more than one, and files with capabilities are for the others
+        by_files = facts.uid == 0 and any(bind.suid for bind in binds)
+        ops.append(Inner(profile.caps, by_files, net != "host"))
+    ops.append(Hostname(hostname(profile.name)))
     if net == "loop":
         ops.append(Loopback())
     if net == "host" and facts.scopes:
@@ -171,7 +189,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         profile=profile.name,
         ops=tuple(ops),
         net=net,
-        filter=_filter(profile, request, facts),
+        filter=_filter(profile, request, facts, net),
         program=Program(
             argv=tuple(argv),
             env=environment(profile, request, facts, home),
@@ -187,7 +205,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     )
 
 
-def _filter(profile: Profile, request: Request, facts: Facts) -> Filter:
+def _filter(profile: Profile, request: Request, facts: Facts, net: str) -> Filter:
     """The calls under the names that the profile gives them; a trace lets all by."""
     seccomp = profile.seccomp
     return Filter(
@@ -204,6 +222,8 @@ def _filter(profile: Profile, request: Request, facts: Facts) -> Filter:
         trace=request.trace,
         where=profile.source or profile.name,
         form=profile.dialect,
+        caps=profile.caps,
+        packets=caps.opens_packets(profile.caps, net),
     )
 
 
@@ -252,7 +272,10 @@ def _preloads(profile: Profile, request: Request) -> bool:
     not have on it and a trace would tell of; and ld.so of a foreign ABI complains of it."""
     seccomp = profile.seccomp
     lists = seccomp.allow or seccomp.block or seccomp.blacklist or request.trace
-    return profile.access.shim and not lists and set(seccomp.abi) <= {"native"}
+    # who may read everything opens placeholders too, which then would never be asked for
+    reads_all = not {"CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"}.isdisjoint(profile.caps)
+    usable = not lists and not reads_all and set(seccomp.abi) <= {"native"}
+    return profile.access.shim and usable
 
 
 def _appended(items: str, item: str) -> str:

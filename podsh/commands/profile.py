@@ -63,11 +63,15 @@ def show(args: Args, context: Context) -> int:
 
 def check(args: Args, context: Context) -> int:
     """Look for mistakes; 1 if there are any."""
+    from podsh.plan import refused_caps
+
     library = _library()
     wrong = False
     for name in args.many("name") or [entry.path for entry in library.entries()]:
         try:
             profile = _load(library, name)
+            if refused := refused_caps(profile):
+                raise UsageError(f"a run refuses {'; '.join(refused)}", place=profile.source)
         except PodshError as exc:
             context.err(render.show_text(str(exc)))
             wrong = True

@@ -182,6 +182,7 @@ class Builder:
             p.Devpts: lambda op: self._add(encode.devpts(op.path, op.max)),
             p.Hostname: lambda op: self._add(encode.hostname(op.name)),
             p.Loopback: lambda _: self._add(encode.loopback()),
+            p.Inner: lambda op: self._add(encode.inner(op.net)),
             p.Scope: lambda _: self._add(encode.scope()),
             p.Sysctl: self._sysctl,
             p.Shim: self._shim,

@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from podsh.errors import NotExecutable
+from podsh.kernel.uapi import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -117,6 +118,12 @@ def sysctl(name: str, value: str, needed: bool) -> Record:
     return ("SYSCTL", name, value, needed)
 
 
+def inner(net: bool) -> Record:
+    """A second user namespace, in which programs may keep capabilities; it owns the pod's IPC and
+    host name, and with ``net`` its network, which begin anew."""
+    return ("INNER", CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWNET if net else 0))
+
+
 _ENCODERS: dict[str, tuple[int, Callable[..., bytes]]] = {
     "ROOT": (1, PAIR.pack),
     "TMPFS": (2, lambda path, *numbers: string(path) + TRIPLE.pack(*numbers)),
@@ -137,6 +144,7 @@ _ENCODERS: dict[str, tuple[int, Callable[..., bytes]]] = {
     "LOOPBACK": (11, lambda: b""),
     "SOCKET": (13, string),
     "SCOPE": (14, lambda: b""),
+    "INNER": (15, U64.pack),
     "SYSCTL": (12, lambda name, value, needed: string(name) + string(value) + U64.pack(needed)),
 }
 

@@ -65,7 +65,7 @@ _ABSENT = """
     clone3 uselib
 """
 # what sandboxes inside a pod need, over namespaces of their own
-_MOUNT = "mount umount2 pivot_root chroot setns"
+_MOUNT = "mount umount2 pivot_root setns"
 _MOUNT_API = "open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr open_tree_attr"
 # reach into other processes, as ptrace does and by its permission
 _PTRACE = "ptrace process_vm_readv process_vm_writev pidfd_getfd"
@@ -86,7 +86,9 @@ TIOCSETD = termios.TIOCSETD  # line disciplines load modules
 
 PR_SET_SECCOMP = 22  # <linux/prctl.h>
 
-AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16  # <bits/socket.h>
+AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET = 1, 2, 10, 16, 17  # <bits/socket.h>
+SOL_IP, SOL_IPV6 = 0, 41
+IP6_TABLES = (64, 65, 68, 69)  # <linux/netfilter_ipv6/ip6_tables.h>
 # SOCK_DGRAM is 2 and SOCK_RAW 3, which is the same for AF_UNIX; SOCK_TYPE_MASK is 0xf
 _DGRAM_MASK, _DGRAM = 0xE, 2
 NETLINK_ROUTE, NETLINK_KOBJECT_UEVENT = 0, 15  # <linux/netlink.h>
@@ -121,6 +123,8 @@ def refusals(spec: FilterSpec) -> list[Rule]:
     rules += [Rule(call, refuse(errno.ENOSYS)) for call in _ABSENT.split()]
     if not spec.nesting:
         rules += [Rule(call, refuse(errno.EPERM)) for call in _MOUNT.split()]
+        if not spec.chroot:
+            rules.append(Rule("chroot", refuse(errno.EPERM)))
         rules += [Rule(call, refuse(errno.ENOSYS)) for call in _MOUNT_API.split()]
         rules += _flags("clone", 0, _NAMESPACES)
         rules += _flags("unshare", 0, (*_NAMESPACES, uapi.CLONE_NEWTIME))
@@ -133,7 +137,9 @@ def refusals(spec: FilterSpec) -> list[Rule]:
         rules.append(Rule("prctl", refuse(errno.EINVAL), (option,)))
     for request in (TIOCSTI, TIOCLINUX, TIOCSETD):
         rules.append(Rule("ioctl", refuse(errno.EPERM), (Compare(1, INT, request),)))
-    rules += _sockets()
+    rules += _sockets(spec.packets)
+    if spec.net_admin:
+        rules += _tables()
     if spec.refuse_setid:
         rules += _setid()
     return rules
@@ -145,9 +151,9 @@ def _flags(call: str, index: int, bits: tuple[int, ...]) -> Iterator[Rule]:
         yield Rule(call, refuse(errno.EPERM), (Compare(index, bit, bit),))
 
 
-def _sockets() -> Iterator[Rule]:
+def _sockets(packets: bool) -> Iterator[Rule]:
     """Families and protocols: what is not listed is not there."""
-    families = (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK)
+    families = (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, *((AF_PACKET,) if packets else ()))
     for mask, value in outside(families):
         yield Rule("socket", refuse(errno.EAFNOSUPPORT), (Compare(0, mask, value),))
     netlink = Compare(0, INT, AF_NETLINK)
@@ -163,6 +169,18 @@ def _sockets() -> Iterator[Rule]:
     datagrams = (Compare(0, INT, AF_UNIX), Compare(1, _DGRAM_MASK, _DGRAM))
     for call in ("socket", "socketpair"):
         yield Rule(call, refuse(errno.EPROTONOSUPPORT), datagrams)
+
+
+def _tables() -> Iterator[Rule]:
+    """iptables, arptables, ebtables, IPVS: options of sockets from 64 on. nftables' and all newer
+    ones have netlink families of their own, which are not there."""
+    for call in ("setsockopt", "getsockopt"):
+        for bit in range(6, 32):
+            tests = (Compare(1, INT, SOL_IP), Compare(2, 1 << bit, 1 << bit))
+            yield Rule(call, refuse(errno.ENOPROTOOPT), tests)
+        for option in IP6_TABLES:
+            tests = (Compare(1, INT, SOL_IPV6), Compare(2, INT, option))
+            yield Rule(call, refuse(errno.ENOPROTOOPT), tests)
 
 
 def _setid() -> Iterator[Rule]:

@@ -54,6 +54,9 @@ class FilterSpec(NamedTuple):
     ``report``: what these refuse is sent to the listener, which answers so. ``trace``: every call
     is sent, and nothing refused but what podsh does not know. ``abi``: foreign ABIs to be filtered
     alike instead of killed.
+
+    For capabilities that programs keep: ``chroot``, ``packets``: allow chroot(2), AF_PACKET;
+    ``net_admin``: refuse what the filter refused by its want, netfilter's tables.
     """
 
     refuse_setid: bool = False
@@ -68,6 +71,9 @@ class FilterSpec(NamedTuple):
     block: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     abi: tuple[str, ...] = ()
+    chroot: bool = False
+    packets: bool = False
+    net_admin: bool = False
 
     @property
     def listens(self) -> bool:

@@ -24,10 +24,10 @@ from podsh.monitor import caller
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podsh.filtering import Filter
     from podsh.kernel.notify import Notification
     from podsh.kernel.refusals import Rule
     from podsh.kernel.seccomp import FilterSpec
-    from podsh.operations import Filter
 
 # each call is told once; the end of a process every time, but for a pod that makes a habit of it
 MAX_KILLS_TOLD = 100

@@ -16,11 +16,12 @@ from podsh.jail.grant import Shown
 from podsh.jail.live import Live
 from podsh.jail.resolve import below
 from podsh.jail.usual import Usual
-from podsh.kernel import seccomp
-from podsh.operations import STANDARD, Filter, JailPlan, Program, Tmpfs, ops_from_wire
+from podsh.kernel import caps, seccomp
+from podsh.operations import STANDARD, JailPlan, Program, Tmpfs, ops_from_wire
 
 if TYPE_CHECKING:
-    from podsh.operations import Row
+    from podsh.filtering import Filter
+    from podsh.operations import Inner, Row
 
 
 class Begun:
@@ -119,7 +120,8 @@ class Jail:
 
     def look(self) -> Live:
         """The pod as its programs see it; the caller's to close."""
-        live = Live.of(self.init_pid, self.plan.filter.nesting)
+        spec = self.spec
+        live = Live.of(self.init_pid, spec.nesting or spec.chroot)
         if self.masked is not None:
             live.masks |= live.device(self.masked)
         for op in self.plan.ops:
@@ -153,7 +155,7 @@ class Jail:
         size: tuple[int, int],
     ) -> None:
         """Order init to start ``program``; the answer comes as a message."""
-        data = encoded(program, stdio, size, self.filter, self.spec.listens)
+        data = encoded(program, stdio, size, self.filter, self.spec.listens, self.plan.inner)
         self.init.send_run(ident, data, stdio)
 
 
@@ -174,6 +176,9 @@ def spec_of(asked: Filter) -> seccomp.FilterSpec:
         block=asked.block if lists else (),
         deny=asked.deny if lists else (),
         abi=asked.abi,
+        chroot="CAP_SYS_CHROOT" in asked.caps,
+        packets=asked.packets,
+        net_admin="CAP_NET_ADMIN" in asked.caps,
     )
 
 
@@ -188,8 +193,12 @@ def encoded(
     size: tuple[int, int],
     code: bytes,
     listen: bool = False,
+    inner: Inner | None = None,
 ) -> bytes:
-    """``program`` as init reads it, with the filter ``code``; ``listen``: which notifies."""
+    """``program`` as init reads it, with the filter ``code``.
+
+    listen: the filter notifies. inner: what it keeps, if anything.
+    """
     return encode.program(
         argv=program.argv,
         env=[f"{key}={value}" for key, value in program.env],
@@ -204,6 +213,8 @@ def encoded(
             for name, soft, hard in program.rlimits
         ],
         stdio=stdio,
+        keep_caps=caps.mask(*inner.caps) if inner else 0,
+        no_new_privs=not (inner and inner.by_files),
         filter=code,
         listen=listen,
         terminal=not program.daemon,

@@ -8,6 +8,7 @@ import socket
 from types import SimpleNamespace
 from typing import Any
 
+from podsh.filtering import Filter
 from podsh.jail import build, encode
 from podsh.jail.generation import Generation
 from podsh.jail.live import Live
@@ -22,7 +23,6 @@ from podsh.monitor.terminal import Terminal
 from podsh.operations import (
     STANDARD,
     Bind,
-    Filter,
     Hide,
     Hostname,
     JailPlan,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from podsh.monitor.loop import Loop
     from podsh.monitor.terminal import Terminal
+    from podsh.operations import Inner
 
 HELLO_S = 5.0
 MAX_CLIENTS = 64
@@ -334,11 +335,19 @@ class Server:
             "monitor_pid": os.getpid(),
             "profile": pod.jail.plan.profile,
             "argv": list(main.argv if main else pod.jail.plan.program.argv),
+            "caps": caps_of(pod.jail.plan.inner),
             "started": pod.started,
             "attached": bool(main and main.terminal and main.terminal.holder),
             "programs": len(pod.programs),
             **requests.snapshot(pod),
         }
+
+
+def caps_of(inner: Inner | None) -> dict[str, Any] | None:
+    """What its programs keep, for ``ps --json``."""
+    if inner is None:
+        return None
+    return {"keep": list(inner.caps), "by": "files" if inner.by_files else "ambient"}
 
 
 def _size(message: dict[str, Any]) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from podsh.kernel import abis, callnames, syscalls, whitelist
 from podsh.profiles import calls
 
 if TYPE_CHECKING:
-    from podsh.operations import Filter, JailPlan
+    from podsh.filtering import Filter
+    from podsh.operations import JailPlan
     from podsh.profiles.schema import Profile
 
 BLACKLIST = "/etc/jettison/blacklist"

@@ -42,6 +42,7 @@ class Pod:
     __slots__ = (
         "argv",
         "attached",
+        "caps",
         "domain",
         "error",
         "exit",
@@ -70,6 +71,7 @@ class Pod:
         self.state_dir = state_dir
         self.socket = socket
         self.argv: list[str] = []
+        self.caps: dict[str, Any] | None = None  # {"keep": names, "by": "ambient" or "files"}
         self.notes: list[str] = []
         self.named = False  # named by the person: its state directory is kept
         self.remove = False  # --rm
@@ -134,6 +136,7 @@ class Pod:
         self.domain = str(snapshot.get("domain") or self.profile)
         self.requests = {int(row["id"]) for row in snapshot.get("requests", ())}
         self.argv = [str(word) for word in snapshot["argv"]]
+        self.caps = snapshot.get("caps")
         self.started = float(snapshot["started"])
         self.attached = bool(snapshot["attached"])
 
@@ -149,6 +152,7 @@ class Pod:
             "domain": self.domain,
             "waiting": len(self.requests),
             "argv": self.argv,
+            "caps": self.caps,
             "started": self.started,
             "exit": self.exit,
             "signal": self.signal,

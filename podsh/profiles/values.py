@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from podsh.kernel import callnames, syscalls
+from podsh.kernel import callnames, caps, syscalls
 from podsh.profiles.schema import HomeMode, NetMode
 from podsh.profiles.words import Bad, near, quoted
 
@@ -18,17 +18,7 @@ HOMES: tuple[str, ...] = get_args(HomeMode)
 NETS: tuple[str, ...] = get_args(NetMode)
 ABIS = ("native", "i386", "x32", "arm")
 
-# <linux/capability.h>, Linux 6.18
-CAPABILITIES = frozenset(
-    "CAP_" + name.upper()
-    for name in """
-    chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable
-    net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio
-    sys_chroot sys_ptrace sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time
-    sys_tty_config mknod lease audit_write audit_control setfcap mac_override mac_admin syslog
-    wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore
-    """.split()
-)
+CAPABILITIES = frozenset(f"CAP_{name.upper()}" for name in caps.NAMES)
 MIN_STACK = 64 << 10  # below it no program starts
 MAX_NUMBER = (1 << 63) - 1
 
@@ -212,12 +202,15 @@ def capabilities(value: Any) -> tuple[str, ...]:
 
 
 def capability(text: str) -> str:
-    """A name of <linux/capability.h>, in capitals."""
+    """A name of <linux/capability.h>, in capitals, of one that a pod may keep."""
     plain = text.upper()
     if plain not in CAPABILITIES:
         raise Bad(
             f"{quoted(text)} is no capability", near(plain, CAPABILITIES) or "see capabilities(7)"
         )
+    name = plain.removeprefix("CAP_").lower()
+    if name in caps.REFUSED:
+        raise Bad(f"{plain} is refused: {caps.REFUSED[name]}", caps.HINTS.get(name, "take it out"))
     return plain
 
 

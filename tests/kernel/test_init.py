@@ -16,7 +16,13 @@ import pytest
 
 from podsh.native import build
 from tests.helpers import processes
-from tests.kernel.init import scenes_build, scenes_listen, scenes_run, scenes_scope
+from tests.kernel.init import (
+    scenes_build,
+    scenes_caps,
+    scenes_listen,
+    scenes_run,
+    scenes_scope,
+)
 
 if TYPE_CHECKING:
     from tests.helpers.callers import Caller
@@ -31,6 +37,7 @@ ALL = [
     *scenes_run.SCENES,
     *scenes_listen.SCENES,
     *scenes_scope.SCENES,
+    *scenes_caps.SCENES,
 ]
 SCENES = [scene.__name__ for scene in ALL]
 

@@ -17,13 +17,15 @@ PLAIN = FilterSpec()
 ROOT = FilterSpec(refuse_setid=True)
 OPEN = FilterSpec(ptrace=True, nesting=True)
 STRICT = FilterSpec(refuse_setid=True, new_filters=False)
-SPECS = {"plain": PLAIN, "root": ROOT, "open": OPEN, "strict": STRICT}
+CAPABLE = FilterSpec(chroot=True, packets=True, net_admin=True)
+SPECS = {"plain": PLAIN, "root": ROOT, "open": OPEN, "strict": STRICT, "capable": CAPABLE}
 ARCHES = tuple(syscalls.NAMES)
 I386, ARM = 0x40000003, 0x40000028
 X32 = 0x40000000
 
 EPERM, ENOSYS, EINVAL = errno.EPERM, errno.ENOSYS, errno.EINVAL
 EAFNOSUPPORT, EPROTONOSUPPORT = errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT
+ENOPROTOOPT = errno.ENOPROTOOPT
 
 # design.md, "Default refusals", spelled out a second time on purpose
 ALWAYS = dict.fromkeys(
@@ -63,6 +65,8 @@ def unconditional(spec: FilterSpec) -> dict[str, int]:
     refused = dict(ALWAYS)
     if not spec.nesting:
         refused |= NESTING
+    if spec.chroot:
+        refused.pop("chroot", None)
     if not spec.ptrace:
         refused |= PTRACE
     if not spec.new_filters:
@@ -106,6 +110,11 @@ def model(spec: FilterSpec, call: str, args: tuple[int, ...]) -> int:
             return EPERM if low[1] in (0x5412, 0x541C, 0x5423) else 0
         case "prctl":
             return EINVAL if not spec.new_filters and low[0] == 22 else 0
+        case "setsockopt" | "getsockopt" if spec.net_admin:
+            tables = (low[1], low[2]) in [(41, option) for option in (64, 65, 68, 69)]
+            return ENOPROTOOPT if tables or (low[1] == 0 and low[2] >= 64) else 0
+        case "socket" if low[0] == 17 and spec.packets:
+            return 0
         case "socket" if low[0] not in (1, 2, 10, 16):
             return EAFNOSUPPORT
         case "socket" | "socketpair" if low[0] == 1:
@@ -128,10 +137,11 @@ def model(spec: FilterSpec, call: str, args: tuple[int, ...]) -> int:
 
 
 CONDITIONAL = """clone unshare ioctl prctl socket socketpair chmod fchmod creat mknod mkdir
-    fchmodat fchmodat2 mknodat mkdirat open openat read mmap newfstatat""".split()
+    fchmodat fchmodat2 mknodat mkdirat open openat read mmap newfstatat setsockopt
+    getsockopt""".split()
 INTERESTING = (
     *(0, 1, 2, 3, 4, 9, 10, 11, 15, 16, 17, 22, 38, 40, 44, 262, INT, INT - 1, 1 << 31),
-    *(0x5412, 0x541C, 0x5423, 0x5401, 0x11, 0x7F),
+    *(0x5412, 0x541C, 0x5423, 0x5401, 0x11, 0x7F, 41, 64, 65, 66, 69, 70, 80, 1152),
     *(1 << bit for bit in range(5, 32)),
     *(0o4755, 0o2755, 0o6777, 0o755, 0o1777, 0o101, 0o20200000, 0o20200002, 0o102, 0o2000000),
 )

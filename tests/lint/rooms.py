@@ -7,7 +7,7 @@ import its own room, ``errors`` and ``paths`` (but the pure rooms: these list wh
 
 from __future__ import annotations
 
-PURE = ("policy", "plan", "operations", "errors", "paths", "globs")
+PURE = ("policy", "plan", "operations", "filtering", "errors", "paths", "globs")
 
 INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__main__", ("cli",)),
@@ -16,17 +16,21 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("paths", ("errors",)),
     ("globs", ()),
     ("policy", ("errors", "globs")),
-    # what calls are called, and nothing of the kernel's own
-    ("profiles", ("policy", "errors", "kernel.callnames", "kernel.syscalls")),
-    ("operations", ()),
-    ("plan", ("operations", "profiles.schema", "errors")),
+    # what calls and capabilities are called, and nothing of the kernel's own
+    ("profiles", ("policy", "errors", "kernel.callnames", "kernel.syscalls", "kernel.caps")),
+    ("filtering", ()),
+    ("operations", ("filtering",)),
+    ("plan", ("operations", "filtering", "profiles.schema", "errors", "kernel.caps")),
     ("kernel", ()),
     ("native.hatch_build", ("commands.manual",)),
     ("native", ()),
     ("jail", ("operations", "kernel", "native", "globs")),
-    ("monitor", ("jail", "policy", "kernel", "wire", "operations")),
+    ("monitor", ("jail", "policy", "kernel", "wire", "operations", "filtering")),
     ("portal.zygote", ("monitor", "operations", "profiles", "plan", "wire", "kernel")),
-    ("portal", ("globs", "profiles", "policy", "plan", "operations", "wire", "kernel")),
+    (
+        "portal",
+        ("globs", "profiles", "policy", "plan", "operations", "filtering", "wire", "kernel"),
+    ),
     ("console", ("wire", "commands", "portal.client")),
     (
         "commands",

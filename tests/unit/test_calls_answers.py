@@ -7,11 +7,11 @@ import random
 import pytest
 
 from podsh.console.events import event_line
+from podsh.filtering import Filter
 from podsh.kernel import seccomp, syscalls
 from podsh.kernel.refusals import refusals
 from podsh.kernel.seccomp import FilterSpec
 from podsh.monitor.calls import Calls, holds
-from podsh.operations import Filter
 from tests.kernel import bpf, test_seccomp
 
 SPECS = (FilterSpec(), FilterSpec(refuse_setid=True, new_filters=False), FilterSpec(ptrace=True))

@@ -10,6 +10,7 @@ import pytest
 from podsh import operations as o
 from podsh import plan as p
 from podsh.errors import UsageError
+from podsh.kernel import caps
 from podsh.profiles.schema import Access, Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
 
 HERE = Where("web.toml", 3)
@@ -124,7 +125,6 @@ def test_what_a_program_preloads_itself_comes_first() -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({"caps": ("CAP_NET_RAW",)}, r"\[caps\] keep"),
         ({"net": Net(mode="macvlan")}, "macvlan"),
         ({"limits": Limits(memory=1 << 30)}, r"\[limits\] memory"),
     ],
@@ -132,6 +132,46 @@ def test_what_a_program_preloads_itself_comes_first() -> None:
 def test_what_is_not_enforced_is_refused_by_name(fields: dict, name: str) -> None:
     with pytest.raises(UsageError, match=name):
         p.make_plan(profile(**fields), p.Request(), FACTS)
+
+
+@pytest.mark.parametrize(
+    ("keep", "net", "reason"),
+    [
+        ("CAP_NET_BIND_SERVICE", "host", "the network is the host's"),
+        ("CAP_NET_RAW", "host", "the network is the host's"),
+        ("CAP_NET_ADMIN", "host", "the network is the host's"),
+        ("CAP_SYS_ADMIN", "none", "it mounts"),
+    ],
+)
+def test_capabilities_without_effect_are_refused(keep: str, net: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=f"{keep}: {reason}.*--net"):
+        p.make_plan(profile(caps=(keep,)), p.Request(net=net), FACTS)
+
+
+def test_addresses_that_were_given_stay() -> None:
+    """CAP_NET_ADMIN is for a network of nobody else's."""
+    for mode, reason in (("macvlan", "the addresses"), ("user", "the addresses"), ("loop", "")):
+        assert reason in caps.refusal("CAP_NET_ADMIN", mode)
+        assert caps.refusal("CAP_NET_RAW", mode) == ""
+        assert caps.opens_packets(("CAP_NET_RAW",), mode) == (mode == "loop")
+
+
+def test_capabilities_come_ambient_or_by_files() -> None:
+    suid = Fs(bind=(Bind("/usr", HERE, suid=True),))
+    for fs, uid, by_files in ((Fs(), 0, False), (suid, 1000, False), (suid, 0, True)):
+        facts = dataclasses.replace(FACTS, uid=uid)
+        plan = p.make_plan(profile(caps=("CAP_NET_RAW",), fs=fs), p.Request(net="loop"), facts)
+        assert plan.inner == o.Inner(("CAP_NET_RAW",), by_files, True)
+        assert o.JailPlan.from_wire(marshal.loads(marshal.dumps(plan.to_wire()))) == plan
+        # what it owns is made before it is changed
+        kinds = [type(op) for op in plan.ops]
+        assert kinds.index(o.Inner) < min(map(kinds.index, (o.Hostname, o.Loopback, o.Sysctl)))
+        seal, caps_line = ("/ read-only", "uid 0") if by_files else ("no_new_privs", "ambient")
+        lines = plan.describe()
+        assert any(line.startswith("seal") and line.endswith(seal) for line in lines)
+        assert any("CAP_NET_RAW" in line and caps_line in line for line in lines)
+        assert "allow    packet sockets, for the capabilities that are kept" in lines
+    assert p.make_plan(profile(fs=suid), p.Request(), FACTS).inner is None
 
 
 def test_no_program_is_an_error_with_its_mend() -> None:

@@ -54,11 +54,12 @@ static void make_user_namespace(void)
 		}
 		helper = fork_or_die();
 		if (helper == 0) {
-			char byte;
+			char byte, process[32];
 			close(gate[1]);
 			if (read(gate[0], &byte, 1) != 1)
 				_exit(125);
-			if (maps_write_whole(self) < 0)
+			snprintf(process, sizeof process, "/proc/%d", self);
+			if (maps_write_whole(process) < 0)
 				die("enter");
 			_exit(0);
 		}

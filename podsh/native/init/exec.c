@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +85,30 @@ static int set_limits(const struct program *program)
 	return 0;
 }
 
-static int drop_capabilities(uint64_t keep)
+/* Capabilities over our own user namespace would be some over the pod's mounts: init's alone. */
+static int enter_inner(const struct program *program, int inner)
 {
+	if (inner < 0)
+		return program->keep_caps ? fail_with(EPERM, "setns", "user namespace") : 0;
+	return setns(inner, CLONE_NEWUSER) < 0 ? fail("setns", "user namespace") : 0;
+}
+
+static int set_capabilities(uint64_t effective, uint64_t inheritable)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	for (unsigned i = 0; i < 2; i++) {
+		data[i].effective = data[i].permitted = (uint32_t)(effective >> (32 * i));
+		data[i].inheritable = (uint32_t)(inheritable >> (32 * i));
+	}
+	return syscall(SYS_capset, &header, data) < 0 ? fail("capset", NULL) : 0;
+}
+
+/* Leaves what the program keeps. With no_new_privs it has that by the ambient set; without, by its
+ * exec as uid 0, or of files that say so. */
+static int drop_capabilities(const struct program *program)
+{
+	const uint64_t keep = program->keep_caps;
 	for (unsigned long cap = 0; cap < 64; cap++) {
 		if (keep >> cap & 1)
 			continue;
@@ -97,14 +120,14 @@ static int drop_capabilities(uint64_t keep)
 	}
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return fail("prctl", "PR_CAP_AMBIENT");
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
-	for (unsigned i = 0; i < 2; i++) {
-		uint32_t half = (uint32_t)(keep >> (32 * i));
-		data[i].effective = data[i].permitted = data[i].inheritable = half;
+	/* for a filter without no_new_privs; not in the bounding set, so it ends with the exec */
+	const uint64_t until_exec = program->no_new_privs ? 0 : UINT64_C(1) << CAP_SYS_ADMIN;
+	if (set_capabilities(keep | until_exec, keep) < 0)
+		return -1;
+	for (unsigned long cap = 0; cap < 64 && program->no_new_privs; cap++) {
+		if (keep >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			return fail("prctl", "PR_CAP_AMBIENT_RAISE");
 	}
-	if (syscall(SYS_capset, &header, data) < 0)
-		return fail("capset", NULL);
 	return 0;
 }
 
@@ -211,9 +234,12 @@ static int execute(const struct program *program)
 	}
 }
 
-static int become(uint32_t id, const struct program *program, const int stdio[3], int master, int *status)
+static int become(uint32_t id, const struct program *program, const int stdio[3], int master,
+                  int *status, int inner)
 {
 	sigset_t none;
+	if (enter_inner(program, inner) < 0)
+		return -1;
 	if (take_terminal(program, stdio, master, *status) < 0)
 		return -1;
 	*status = STATUS_FD;
@@ -223,7 +249,7 @@ static int become(uint32_t id, const struct program *program, const int stdio[3]
 	if (set_limits(program) < 0)
 		return -1;
 	umask((mode_t)program->umask);
-	if (drop_capabilities(program->keep_caps) < 0)
+	if (drop_capabilities(program) < 0)
 		return -1;
 	if (program->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail("prctl", "PR_SET_NO_NEW_PRIVS");
@@ -237,11 +263,11 @@ static int become(uint32_t id, const struct program *program, const int stdio[3]
 }
 
 void program_become(uint32_t id, const struct program *program, const int stdio[3], int master,
-                    int status)
+                    int status, int inner)
 {
 	struct reply_buffer reply;
 	fail_clear();
-	become(id, program, stdio, master, &status);
+	become(id, program, stdio, master, &status, inner);
 	put_failure(&reply, id);
 	_exit(try_reply(status, &reply, -1, 0) < 0 ? 125 : 126);
 }

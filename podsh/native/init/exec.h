@@ -6,8 +6,8 @@
 
 /* In the child: session, terminal, limits, credentials, filter, exec. Before the exec the
  * filter's listener is sent to status as LISTENER, if asked for; what fails, as FAILED. stdio: -1
- * for the terminal. */
+ * for the terminal. inner: the user namespace in which it may keep capabilities, or -1. */
 _Noreturn void program_become(uint32_t id, const struct program *program, const int stdio[3],
-                              int master, int status);
+                              int master, int status, int inner);
 
 #endif

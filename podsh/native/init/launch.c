@@ -133,7 +133,9 @@ void jail(int control, char **argv)
 		protect(argv);
 		pid1(control);
 	}
-	bool mapped = !whole || (maps_write_whole(pid) == 0 && write(gate[1], "", 1) == 1);
+	char process[32];
+	snprintf(process, sizeof process, "/proc/%d", pid);
+	bool mapped = !whole || (maps_write_whole(process) == 0 && write(gate[1], "", 1) == 1);
 	/* whatever became of it, the monitor has to reap it */
 	struct reply_buffer reply;
 	put_header(&reply, ACK, order.id);

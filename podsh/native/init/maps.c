@@ -68,12 +68,12 @@ static int copy_ranges(const char *from, const char *to)
 	return write_file(to, lines, used);
 }
 
-int maps_write_whole(pid_t pid)
+int maps_write_whole(const char *process)
 {
-	char path[32];
-	snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
+	char path[64];
+	snprintf(path, sizeof path, "%s/uid_map", process);
 	if (copy_ranges("/proc/self/uid_map", path) < 0)
 		return -1;
-	snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
+	snprintf(path, sizeof path, "%s/gid_map", process);
 	return copy_ranges("/proc/self/gid_map", path);
 }

@@ -9,7 +9,8 @@
 bool maps_whole(void);
 /* Ordinary user, called inside the new namespace: uid to uid, gid to gid, setgroups denied. */
 int maps_write_own(uid_t uid, gid_t gid);
-/* Root, called outside, in the parent namespace: every range of ours mapped to itself for pid. */
-int maps_write_whole(pid_t pid);
+/* Called outside, in the parent namespace, with its capabilities: every range of ours mapped to
+ * itself. process: its directory in procfs. */
+int maps_write_whole(const char *process);
 
 #endif

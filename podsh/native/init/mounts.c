@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "inner.h"
 #include "jail.h"
 #include "kernel.h"
 #include "scope.h"
@@ -362,6 +363,8 @@ int carry_out(struct tree *tree, const struct op *op, struct mounts *mounts)
 		return scope_enter();
 	case OP_SYSCTL:
 		return do_sysctl(op);
+	case OP_INNER:
+		return make_inner(tree, op->namespaces);
 	default:
 		return fail_with(EINVAL, "plan", NULL);
 	}

@@ -277,7 +277,7 @@ void pid1(int control)
 	sigset_t children;
 	struct pod pod = {
 		.control = control,
-		.tree = {.root = -1, .writable = -1, .devpts = -1, .proc = -1, .listener = -1},
+		.tree = {.root = -1, .writable = -1, .devpts = -1, .proc = -1, .listener = -1, .inner = -1},
 	};
 	/* many binds come as many descriptors, and those in flight are held against it too; programs
 	 * get the limit that we had */

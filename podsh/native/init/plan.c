@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #define VERSION 1
 #define NAME_BYTES 64 /* HOST_NAME_MAX */
 #define LIMITS 64     /* far above RLIM_NLIMITS */
+#define INNER_MAY_OWN ((uint64_t)(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
 
 /* Components without "", "." and ".."; the whole may not be empty. */
 static bool components_plain(const char *path)
@@ -117,6 +119,11 @@ static void take_op(struct cursor *from, struct op *op)
 		break;
 	case OP_LOOPBACK:
 	case OP_SCOPE:
+		break;
+	case OP_INNER:
+		op->namespaces = take_u64(from);
+		if (op->namespaces & ~INNER_MAY_OWN)
+			from->bad = true;
 		break;
 	case OP_SYSCTL:
 		op->path = take_str(from, PATH_LIMIT / 2);

@@ -23,6 +23,7 @@ enum opcode {
 	OP_SYSCTL,
 	OP_SOCKET,
 	OP_SCOPE,
+	OP_INNER,
 };
 
 struct op {
@@ -34,6 +35,7 @@ struct op {
 	uint32_t mode;
 	uint64_t size_bytes; /* of a tmpfs; the number of ptys of a devpts */
 	uint64_t index;      /* of a mount's descriptor */
+	uint64_t namespaces; /* CLONE_NEW*, <linux/sched.h> */
 	bool no_exec, is_file, is_dir, optional, needed;
 };
 

@@ -90,7 +90,7 @@ int program_start(struct programs *programs, const struct tree *tree, struct mes
 		return fail("fork", NULL);
 	if (pid == 0) {
 		setrlimit(RLIMIT_NOFILE, &programs->files);
-		program_become(order->id, &program, stdio, master, status_write);
+		program_become(order->id, &program, stdio, master, status_write, tree->inner);
 	}
 	*add(programs) = (struct running){
 		.id = order->id,

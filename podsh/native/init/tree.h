@@ -17,6 +17,7 @@ struct tree {
 	int devpts;   /* the pod's devpts, or -1 */
 	int proc;     /* a procfs of the pod's, which the pod need not see, or -1 */
 	int listener; /* of the socket that the plan makes, until the monitor has it; or -1 */
+	int inner;    /* the user namespace of programs with capabilities, or -1: they have none */
 	bool sealed;  /* `/` is read-only */
 	/* Filesystems that the plan made, the skeleton first: where mount points may be created. */
 	unsigned own_count;

@@ -6,7 +6,13 @@ import os
 import sys
 import traceback
 
-from tests.kernel.init import scenes_build, scenes_listen, scenes_run, scenes_scope
+from tests.kernel.init import (
+    scenes_build,
+    scenes_caps,
+    scenes_listen,
+    scenes_run,
+    scenes_scope,
+)
 from tests.kernel.init.pod import children_of
 
 ALL = [
@@ -14,6 +20,7 @@ ALL = [
     *scenes_run.SCENES,
     *scenes_listen.SCENES,
     *scenes_scope.SCENES,
+    *scenes_caps.SCENES,
 ]
 SCENES = {scene.__name__: scene for scene in ALL}
 

@@ -133,15 +133,27 @@ def test_check_remarks(surface: Surface, ground: Ground) -> None:
     path = ground.profile(
         "mine.toml",
         '[[fs.bind]]\npath = "/nonexistent/x"\n[[fs.bind]]\npath = "/nonexistent/y"\n'
-        'optional = true\n[caps]\nkeep = ["CAP_CHOWN"]\n',
+        'optional = true\n[limits]\nmemory = "1G"\n',
     )
     assert execute(["profile", "check", "mine"], surface) == 0
     assert surface.lines == [
         "mine: ok",
         "  no [run] cmd: each run must give a program after --",
         f"  {path}:2: /nonexistent/x is not there, and not optional",
-        "  not enforced by this version, a run refuses it: [caps] keep",
+        "  not enforced by this version, a run refuses it: [limits] memory",
     ]
+
+
+def test_check_refuses_capabilities_that_a_run_would(surface: Surface, ground: Ground) -> None:
+    path = ground.profile("far.toml", '[caps]\nkeep = ["CAP_NET_RAW"]\n[net]\nmode = "host"\n')
+    ground.profile("near.toml", '[caps]\nkeep = ["CAP_NET_RAW"]\n[net]\nmode = "loop"\n')
+    bad = ground.profile("bad.toml", '[caps]\nkeep = ["CAP_MKNOD"]\n')
+    assert execute(["profile", "check", "far", "near", "bad"], surface) == 1
+    assert surface.errors[0].startswith(f"{path}: a run refuses CAP_NET_RAW: the network is")
+    assert surface.errors[1].startswith(
+        f"{bad}:2: caps.keep CAP_MKNOD is refused: devices are the host's"
+    )
+    assert surface.lines[0] == "near: ok"
 
 
 def test_check_all(surface: Surface, ground: Ground) -> None:

@@ -168,6 +168,8 @@ MISTAKES = {
     "no call": ("seccomp_allow", "names nothing", "seccomp_allow CALL"),
     "two calls": ("seccomp_allow read write", '"write" after seccomp_allow', "CALL"),
     "bad call": ("seccomp_block re-ad", "cannot be a system call", "openat"),
+    "refused": ("capability CAP_SYS_MODULE", "CAP_SYS_MODULE is refused: it loads code", "take"),
+    "hinted": ("capability cap_sys_admin", "is refused: it mounts", "nesting = true"),
     "capability": ("capability CAP_NET_ROW", "is no capability", '"CAP_NET_RAW"?'),
     "newnet": ("newnet", 'newnet "" is none of none, loop', "newnet none"),
     "newnet kind": ("newnet vethbr", "is none of", "newnet none"),
@@ -255,7 +257,7 @@ def test_what_is_not_enforced_is_named_not_ignored(reads: Callable[[str], Profil
         "cmdr x\nx11\nseccomp_allow read\ncapability CAP_CHOWN\nnewnet ipvlan e 1.2.3.4"
     )
     assert set(unenforced(profile)) == {
-        "cmdr", "[x11]", "[caps] keep", "[net] mode = ipvlan"
+        "cmdr", "[x11]", "[net] mode = ipvlan"
     }  # fmt: skip
 
 

@@ -102,13 +102,6 @@ def test_pods_devices_are_the_plans() -> None:
     assert {f"/dev/{name}" for name in DEVICES} == narrow.DEVICES
 
 
-def test_capabilities_are_the_kernel_rooms() -> None:
-    from podsh.kernel import caps
-    from podsh.profiles.values import CAPABILITIES
-
-    assert {f"CAP_{name.upper()}" for name in caps.NAMES} == CAPABILITIES
-
-
 def test_the_manual_names_every_key_and_its_example_loads(ground: Ground) -> None:
     text = (Path(__file__).parents[3] / "profiles" / "README.md").read_text()
     rows = {row.split("|")[1]: row for row in text.splitlines() if row.startswith("|")}
