@@ -1,4 +1,4 @@
-"""argv -> one command, the console, or a script; the only place that knows exit codes."""
+"""argv -> one command, the console, or a script."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ import os
 import sys
 
 from podsh.console.render import show_lines
-from podsh.errors import (
-    Disconnected,
-    KernelLacks,
-    LaunchFailed,
-    NotExecutable,
-    NotFound,
-    PodshError,
-    TimedOut,
-    UntrustedInput,
-    UsageError,
-)
+from podsh.errors import PodshError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, NoReturn
 
-FAILED, USAGE, WAIT_TIMED_OUT, PODSH_ITSELF, NOT_EXECUTABLE, NOT_FOUND = 1, 2, 124, 125, 126, 127
 INTERRUPTED = 130
 
 USAGE_TEXT = """\
@@ -77,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except PodshError as exc:
         _complain(f"podsh: {exc}")
-        return code_of(exc)
+        return _code(exc)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -86,22 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + 13
     except OSError as exc:
         _complain(f"podsh: {exc}")
-        return PODSH_ITSELF
+        return 125
 
 
-def code_of(error: PodshError) -> int:
-    """The exit code that stands for an error (ux.md)."""
-    if isinstance(error, UsageError):
-        return USAGE
-    if isinstance(error, TimedOut):
-        return WAIT_TIMED_OUT
-    if isinstance(error, NotFound):
-        return NOT_FOUND
-    if isinstance(error, NotExecutable):
-        return NOT_EXECUTABLE
-    if isinstance(error, (LaunchFailed, KernelLacks, Disconnected, UntrustedInput)):
-        return PODSH_ITSELF
-    return FAILED
+def _code(error: PodshError) -> int:
+    from podsh.commands.dispatch import code_of
+
+    return code_of(error)
 
 
 def _complain(text: str) -> None:
@@ -149,26 +129,16 @@ def _main(words: list[str]) -> int:
 
 def _script(option: str, what: str) -> int:
     from podsh.commands.context import Context
-    from podsh.commands.script import ScriptStopped, read_script, run_script
+    from podsh.commands.script import ScriptStopped, lines_as_they_come, read_script, run_script
 
     context = Context("script")
     try:
         if option == "-c":
-            lines, name = what.splitlines(), "-c"
-        else:
-            lines, name = read_script(what), what
-        if what == "-" and option == "-f":
-            _spend_standard_input()
-        return run_script(lines, name, context)
+            return run_script(what.splitlines(), "-c", context)
+        lines = read_script(what) if what != "-" else lines_as_they_come()
+        return run_script(lines, what, context)
     except ScriptStopped as exc:
         _complain(str(exc))
-        return code_of(exc.error)
+        return _code(exc.error)
     finally:
         context.close()
-
-
-def _spend_standard_input() -> None:
-    """The script was read from it: no program of the script gets it."""
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)

@@ -7,9 +7,11 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from podsh.console.attach import Attachment
+    from podsh.console.plain import Output
     from podsh.portal.client import Channel, Client
 
 
@@ -18,6 +20,7 @@ class Context:
 
     variables: ``$NAME`` of scripts and the console. place: ``file:line`` of the script's command
     being run. depth: of ``source``. leave: set by ``quit``.
+    status: how the last command of a script or the console ended.
     last_pod: the one C-] goes to. typed: keys that came after the command, for the terminal that
     it takes. color: whether signs may be coloured.
     """
@@ -28,10 +31,13 @@ class Context:
         self.place = ""
         self.depth = 0
         self.leave = False
+        self.status = 0
         self.last_pod: str | None = None
         self.typed = b""
         # a program by exec that C-] left: (its pod, its connection)
         self.held: tuple[str, Attachment] | None = None
+        # what ``wait POD text:RE`` has read of pods
+        self.outputs: dict[str, Output] = {}
         self.color = (
             sys.stdout.isatty()
             and not os.environ.get("NO_COLOR")
@@ -44,6 +50,10 @@ class Context:
     def scripted(self) -> bool:
         """Whether a script's line is being run (``source`` in the console too), not a person's."""
         return self.mode == "script" or bool(self.place)
+
+    def words(self) -> dict[str, str]:
+        """What stands after a ``$`` in a line: the variables, and ``?``."""
+        return {**self.variables, "?": str(self.status)}
 
     def typeahead(self) -> bytes:
         """The keys of ``typed``, once."""
@@ -111,12 +121,41 @@ class Context:
         """Let the lines be seen now (a pipe buffers them)."""
         sys.stdout.flush()
 
-    def emit(self, fields: dict[str, Any]) -> None:
-        """One JSON object on a line, flushed; ``v`` is added."""
+    def emit(self, fields: Mapping[str, Any], ev: str = "row") -> None:
+        """One JSON object on a line, flushed, with ``v``, ``ts`` and ``ev`` (what it is). A string
+        that is not UTF-8 is given beside it too, as its bytes: ``path_b64`` for ``path``."""
         import json
+        import time
 
-        sys.stdout.write(json.dumps({"v": 1, **fields}, separators=(",", ":")) + "\n")
+        row = {"v": 1, "ts": time.time(), "ev": ev, **fields}
+        sys.stdout.write(json.dumps(_encodable(row), separators=(",", ":")) + "\n")
         sys.stdout.flush()
+
+
+def _encodable(value: Any) -> Any:
+    """Without halves of surrogate pairs, which stand for bytes that are not UTF-8 (PEP 383)."""
+    if isinstance(value, str):
+        return _raw(value).decode("utf-8", "replace") if _foreign(value) else value
+    if isinstance(value, dict):
+        found = {str(_encodable(key)): _encodable(each) for key, each in value.items()}
+        for key, each in value.items():
+            if isinstance(each, str) and _foreign(each):
+                import base64
+
+                found[f"{key}_b64"] = base64.b64encode(_raw(each)).decode("ascii")
+        return found
+    return [_encodable(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a pair, which no file's name gives, but JSON can
+        return text.encode("utf-8", "replace")
+
+
+def _foreign(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
 
 
 def _columns(fd: int) -> int:

@@ -32,9 +32,10 @@ def doctor(args: Args, context: Context) -> int:
                     "have": finding.have,
                     "means": finding.means,
                     "mend": finding.mend,
-                }
+                },
+                "finding",
             )
-        context.emit({"portal_pid": portal_pid, "works": works})
+        context.emit({"portal_pid": portal_pid, "works": works}, "doctor")
         return 0 if works else 1
     for line in report(found):
         context.out(line)

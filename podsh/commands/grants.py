@@ -12,19 +12,23 @@ if TYPE_CHECKING:
 
 def mount(args: Args, context: Context) -> int:
     """Attach a host path in a live pod, read-only unless ``--write``."""
-    context.portal().call(
-        "mount",
-        name=args.text("pod"),
-        src=absolute(args.text("src")),
-        dst=args.maybe("dst"),
-        write=args.flag("write"),
-    )
+    given = {
+        "src": absolute(args.text("src")),
+        "dst": args.maybe("dst"),
+        "write": args.flag("write"),
+    }
+    context.portal().call("mount", name=args.text("pod"), **given)
+    if args.flag("json"):
+        context.emit({"pod": args.text("pod"), **given}, "mount")
     return 0
 
 
 def revoke(args: Args, context: Context) -> int:
     """Detach the newest mount at a path."""
-    context.portal().call("revoke", name=args.text("pod"), path=absolute(args.text("path")))
+    path = absolute(args.text("path"))
+    context.portal().call("revoke", name=args.text("pod"), path=path)
+    if args.flag("json"):
+        context.emit({"pod": args.text("pod"), "path": path}, "revoke")
     return 0
 
 

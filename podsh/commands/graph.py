@@ -81,7 +81,7 @@ def tree(args: Args, context: Context) -> int:
     """All domains by what leads to what; or a pod's place, grants and processes."""
     answer = _ask(args, context)
     if args.flag("json"):
-        context.emit(answer)
+        context.emit(answer, "tree")
         return 0
     home = os.path.expanduser("~")
     draw = chart.tree if answer["pod"] is None else chart.pod_tree

@@ -86,7 +86,7 @@ def _list_calls(args: Args, context: Context) -> int:
     calls = sorted(syscalls.NAMES.get(arch, {}).items(), key=lambda item: item[1])
     for name, number in calls:
         if args.rest:
-            context.emit({"call": name, "number": number, "arch": arch})
+            context.emit({"call": name, "number": number, "arch": arch}, "call")
         else:
             context.out(f"{number:>4} {name}")
     return 0

@@ -1,4 +1,4 @@
-"""ps, wait, kill, rm: about pods as a whole."""
+"""ps, kill, rm: about pods as a whole."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ps(args: Args, context: Context) -> int:
     pods: list[dict[str, Any]] = context.portal().call("ps")["pods"]
     if args.flag("json"):
         for pod in pods:
-            context.emit(pod)
+            context.emit(pod, "pod")
         return 0
     if not pods:
         context.out("No pods. Try: run -- bash")
@@ -68,41 +68,16 @@ def state_words(pod: Mapping[str, Any]) -> str:
     return show(state)
 
 
-def wait(args: Args, context: Context) -> int:
-    """Wait for a pod's end; its exit code. Or for its next request; that is then $REQ."""
-    limit = args.maybe("timeout")
-    seconds = _seconds(limit) if limit is not None else None
-    if args.text("what") == "request":
-        fields = {"name": args.text("pod"), "timeout_s": seconds}
-        ident = context.portal().call("wait", what="request", **fields)["request"]
-        context.variables["REQ"] = str(ident)
-        if context.mode == "shell":
-            context.out(str(ident))
-        return 0
-    answer = context.portal().call("wait", name=args.text("pod"), timeout_s=seconds)
-    return int(answer["exit"])
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise UsageError(f"-t takes seconds, not {text!a}", place="wait")
-    return seconds
-
-
 def kill(args: Args, context: Context) -> int:
     """Send a signal to each pod's program; without one, end the pods and wait for that."""
     wanted = args.maybe("signal")
     number = signal_number(wanted) if wanted is not None else None
     portal = context.portal()
     names = args.many("pod")
-    for name in names:
-        if number is not None:
-            portal.call("kill", name=name, signal=number)
     if number is not None:
+        for name in names:
+            portal.call("kill", name=name, signal=number)
+            _tell(args, context, "signal", name, number)
         return 0
     import signal
     import time
@@ -116,7 +91,13 @@ def kill(args: Args, context: Context) -> int:
         except TimedOut:
             portal.call("kill", name=name, signal=int(signal.SIGKILL))
             portal.call("wait", name=name, timeout_s=KILL_S)
+        _tell(args, context, "killed", name)
     return 0
+
+
+def _tell(args: Args, context: Context, what: str, name: str, number: int | None = None) -> None:
+    if args.flag("json"):
+        context.emit({"pod": name} | ({"signal": number} if number else {}), what)
 
 
 def signal_number(text: str) -> int:
@@ -150,4 +131,5 @@ def rm(args: Args, context: Context) -> int:
     portal = context.portal()
     for name in args.many("pod"):
         portal.call("rm", name=name)
+        _tell(args, context, "removed", name)
     return 0

@@ -24,7 +24,7 @@ def list_(args: Args, context: Context) -> int:
     entries = _library().entries()
     if args.flag("json"):
         for entry in entries:
-            context.emit(entry._asdict())
+            context.emit(entry._asdict(), "profile")
         return 0
     rows = [
         (
@@ -47,7 +47,7 @@ def show(args: Args, context: Context) -> int:
     if args.flag("json"):
         import dataclasses
 
-        context.emit(dataclasses.asdict(profile))
+        context.emit(dataclasses.asdict(profile), "profile")
         return 0
     for row in report.rows(profile):
         words = " ".join(
@@ -67,14 +67,21 @@ def check(args: Args, context: Context) -> int:
 
     library = _library()
     wrong = False
+    json = args.flag("json")
     for name in args.many("name") or [entry.path for entry in library.entries()]:
         try:
             profile = _load(library, name)
             if refused := refused_caps(profile):
                 raise UsageError(f"a run refuses {'; '.join(refused)}", place=profile.source)
         except PodshError as exc:
-            context.err(render.show_text(str(exc)))
+            if json:
+                context.emit({"profile": name, "ok": False, "error": exc.to_wire()}, "check")
+            else:
+                context.err(render.show_text(str(exc)))
             wrong = True
+            continue
+        if json:
+            context.emit({"profile": name, "ok": True}, "check")
         else:
             context.out(f"{render.show(name)}: ok")
             _remarks(profile, context)

@@ -9,8 +9,8 @@ in its module below podsh/commands/, which is imported only when the command run
 blocking; it prints through ``context.out(line)``, ``context.err(line)`` and ``context.emit(dict)``
 (one JSON object a line), never by print; it passes strings from outside through
 ``console.render.show``; it talks to the portal by ``context.portal()``; it raises
-``podsh.errors`` classes and returns 0 (or the exit code of a program it ran). cli.py alone turns
-errors into exit codes.
+``podsh.errors`` classes and returns 0 (or the exit code of a program it ran). dispatch.py
+knows their exit codes.
 
 Completion tags: pod (any), live (pods that run), request (those that wait), profile, path, dir,
 program, command (of this registry), signal, variable; an option or word with ``choices`` completes
@@ -33,7 +33,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "requests": ("requests", "review", "allow", "deny", "mount", "revoke", "why"),
     "domains": ("tree", "graph"),
     "profiles": ("profile",),
-    "itself": ("doctor", "set", "source", "help", "quit", "shutdown", "complete"),
+    "itself": ("doctor", "set", "echo", "source", "help", "quit", "shutdown", "complete"),
 }
 
 

@@ -23,7 +23,7 @@ def requests(args: Args, context: Context) -> int:
     rows: list[dict[str, Any]] = context.portal().call("requests", all=everything)["requests"]
     if args.flag("json"):
         for row in rows:
-            context.emit({"ev": "request", **row})
+            context.emit(row, "request")
         return 0
     if not rows:
         context.out("No requests." if everything else "No requests wait.")
@@ -78,18 +78,17 @@ def allow(args: Args, context: Context) -> int:
         for row in rows:
             _check_wider(row, fields["dir"])
     for row in rows:
-        context.row(answer_yes(row, fields, context))
+        if args.flag("json"):
+            context.emit({"pod": row.get("pod"), "id": row["id"], **_yes(row, fields, context)})
+        else:
+            context.row(answer_yes(row, fields, context))
     return 0
 
 
 def answer_yes(row: dict[str, Any], fields: dict[str, Any], context: Context) -> str:
     """Allow the request whose content ``row`` is; the rule that was added, as a line."""
     mode, path = asking.wants(row)
-    # what is approved is what was seen: the other side compares
-    seen = {"if": f"{mode} {path}"}
-    answer = context.portal().call("allow", request=row["id"], **seen, **fields)
-    for note in answer.get("notes") or ():
-        context.err("podsh: " + show_lines(str(note)))
+    answer = _yes(row, fields, context)
     where = show_text(str(answer.get("scope") or fields["scope"]))
     if answer.get("saved"):
         where = f"saved: {show_text(str(answer['saved']))}"
@@ -97,6 +96,16 @@ def answer_yes(row: dict[str, Any], fields: dict[str, Any], context: Context) ->
         str(answer.get("mode", mode)), raw_path(answer) if "path" in answer else path
     )
     return f"{row['id']}: {rule}  {where}"
+
+
+def _yes(row: dict[str, Any], fields: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Allow a request; the portal's answer. What is approved is what was seen: it compares."""
+    mode, path = asking.wants(row)
+    seen = {"if": f"{mode} {path}"}
+    answer = context.portal().call("allow", request=row["id"], **seen, **fields)
+    for note in answer.get("notes") or ():
+        context.err("podsh: " + show_lines(str(note)))
+    return {"ev": "grant", **answer}
 
 
 def deny(args: Args, context: Context) -> int:
@@ -110,7 +119,11 @@ def deny(args: Args, context: Context) -> int:
         return 0
     for ident in _idents(idents, "deny"):
         row = _waiting(ident, context)
-        context.row(answer_no(row, context, always=always))
+        line = answer_no(row, context, always=always)
+        if args.flag("json"):
+            context.emit({**row, "state": "denied", "always": always}, "denial")
+        else:
+            context.row(line)
     return 0
 
 

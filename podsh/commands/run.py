@@ -23,11 +23,20 @@ def run(args: Args, context: Context) -> int:
     fields["settings"] = launching.settings(args, "run")
     if args.flag("dry_run"):
         for line in context.portal().call("plan", **fields)["lines"]:
-            context.out(show_lines(str(line)))
+            if args.flag("json"):
+                context.emit({"line": line}, "plan")
+            else:
+                context.out(show_lines(str(line)))
         return 0
     if args.flag("detach"):
-        context.out(show(_start(fields, context)))
+        pod = _start(fields, context)
+        if args.flag("json"):
+            context.emit(pod, "pod")
+        else:
+            context.out(show(str(pod["name"])))
         return 0
+    if args.flag("json"):
+        raise UsageError("what it writes is the program's", place="run --json", hint="add -d")
     return foreground(fields, context)
 
 
@@ -94,16 +103,15 @@ def environment(items: list[str]) -> dict[str, str]:
     return found
 
 
-def _start(fields: dict[str, Any], context: Context) -> str:
-    """Start a pod in the background; its name."""
+def _start(fields: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Start a pod in the background; its row of ``ps``."""
     from podsh.console.terminal import size_of
 
     rows, cols = size_of(1)
     answer = context.portal().call("run", **{**fields, "detach": True, "rows": rows, "cols": cols})
     _notes(answer, context)
-    name = str(answer["name"])
-    context.last_pod = name
-    return name
+    context.last_pod = str(answer["name"])
+    return answer
 
 
 def _notes(answer: dict[str, Any], context: Context) -> None:

@@ -9,7 +9,7 @@ from podsh.errors import PodshError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from podsh.commands.context import Context
 
@@ -78,6 +78,9 @@ def _variable(line: str, at: int, variables: Mapping[str, str]) -> tuple[str, in
     while end < len(line) and (line[end] == "_" or (line[end].isascii() and line[end].isalnum())):
         end += 1
     name = line[start:end]
+    if line[start : start + 1] == "?":  # how the last command ended
+        end = start + 1
+        name = "?"
     if braces and line[end : end + 1] != "}":
         raise UsageError("no closing }", place="${" + name)
     if not name or name[0].isdigit():
@@ -103,7 +106,8 @@ class ScriptStopped(Exception):
 
 
 def run_script(lines: Iterable[str], name: str, context: Context, depth: int = 0) -> int:
-    """Run commands, one a line; the first that fails stops them. The exit code of that one.
+    """Run commands, one a line; the first that fails stops them. The exit code of that one;
+    ``$?`` is that of the command before.
 
     name: of the file, for errors (``t.pod:4: allow: …``). A line that begins with ``-`` may
     fail. Raises the error that stopped it, its place made complete.
@@ -123,29 +127,50 @@ def run_script(lines: Iterable[str], name: str, context: Context, depth: int = 0
 
 
 def _run_line(line: str, place: str, context: Context) -> int:
-    from podsh.commands.dispatch import execute
+    from podsh.commands.dispatch import code_of, execute
 
     may_fail = line.startswith("-")
     context.place = place
     try:
-        words = split(line.removeprefix("-"), context.variables)
+        words = split(line.removeprefix("-"), context.words())
         if not words:
             return 0
         code = execute(words, context)
-    except PodshError as exc:
-        stopped = ScriptStopped(place, exc)
+    except (PodshError, ScriptStopped) as exc:
+        # that of a sourced file has its place
+        stopped = exc if isinstance(exc, ScriptStopped) else ScriptStopped(place, exc)
+        context.status = code_of(stopped.error)
         if not may_fail:
             raise stopped from None
         context.err(show_lines(str(stopped)))
         return 0
-    except ScriptStopped as exc:  # of a sourced file, which has placed it
-        if not may_fail:
-            raise
-        context.err(show_lines(str(exc)))
-        return 0
-    if code and not may_fail:
+    finally:
+        context.flush()
+    context.status = code
+    if code and not (may_fail or context.leave):
         context.err(f"{place}: {words[0]}: exit {code}")
-    return 0 if may_fail else code
+    return 0 if may_fail and not context.leave else code
+
+
+def lines_as_they_come() -> Iterator[str]:
+    """The lines of standard input, each once it is there; no program of the script gets it.
+
+    Raises UsageError.
+    """
+    own = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    with open(own, "rb") as file:
+        number = 0
+        while line := file.readline(_MAX_BYTES + 1):
+            number += 1
+            if len(line) > _MAX_BYTES:
+                raise UsageError(f"longer than {_MAX_BYTES >> 20} MiB", place=f"-:{number}")
+            try:
+                yield line.decode()
+            except UnicodeDecodeError:
+                raise UsageError("is not UTF-8", place=f"-:{number}") from None
 
 
 def read_script(path: str) -> list[str]:

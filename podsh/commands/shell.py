@@ -19,13 +19,27 @@ def set_(args: Args, context: Context) -> int:
         from podsh.console.render import show
 
         for name, value in sorted(context.variables.items()):
-            context.out(f"{name}={show(value)}")
+            if args.flag("json"):
+                context.emit({"name": name, "value": value}, "variable")
+            else:
+                context.row(f"{name}={show(value)}")
         return 0
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not name.isidentifier() or not name.isascii():
             raise UsageError(f"{item!a} is not NAME=VALUE", place="set", hint="as in: set DIR=/srv")
         context.variables[name] = value
+    return 0
+
+
+def echo(args: Args, context: Context) -> int:
+    """Print words, as they are where nobody reads them on a terminal."""
+    text = " ".join(args.rest)
+    if context.width:
+        from podsh.console.render import show_lines
+
+        text = show_lines(text)
+    context.out(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     return 0
 
 
@@ -37,10 +51,13 @@ def source(args: Args, context: Context) -> int:
     return run_script(read_script(path), path, context, context.depth + 1)
 
 
-def quit_(_args: Args, context: Context) -> int:
+def quit_(args: Args, context: Context) -> int:
     """End the script; the console handles it itself (it asks about live pods)."""
+    code = args.maybe("code") or "0"
+    if not (code.isascii() and code.isdigit()) or len(code) > 3 or int(code) > 255:
+        raise UsageError(f"not an exit code: {code!a}", place="quit", hint="as in: quit 1")
     context.leave = True
-    return 0
+    return int(code)
 
 
 def shutdown(args: Args, context: Context) -> int:

@@ -66,9 +66,12 @@ JSON = Option("--json", help="one JSON object a line")
 
 
 class Word:
-    """A positional argument; its key in ``Args`` is ``name`` in lower case."""
+    """A positional argument; its key in ``Args`` is ``name`` in lower case, unless given.
 
-    __slots__ = ("choices", "complete", "key", "name", "optional", "repeat")
+    open: ``choices`` are only offered, others are allowed.
+    """
+
+    __slots__ = ("choices", "complete", "key", "name", "open", "optional", "repeat")
 
     def __init__(
         self,
@@ -78,13 +81,16 @@ class Word:
         choices: tuple[str, ...] = (),
         optional: bool = False,
         repeat: bool = False,
+        open: bool = False,
+        key: str = "",
     ) -> None:
         self.name = name
         self.complete = complete
         self.choices = choices
+        self.open = open
         self.optional = optional
         self.repeat = repeat
-        self.key = name.lower()
+        self.key = key or name.lower()
 
 
 class Command:
@@ -334,7 +340,7 @@ class _Parser:
                 self.values[word.key] = taken
             elif given:
                 self.values[word.key], given = given[0], given[1:]
-                self.check(word.name, self.values[word.key], word.choices)
+                self.check(word.name, self.values[word.key], () if word.open else word.choices)
             elif not word.optional:
                 raise self.fail(f"missing {word.name}", f"as in: {self.command.example}")
         if given:

@@ -47,7 +47,7 @@ def why(args: Args, context: Context) -> int:
     }
     answer = context.portal().call("why", **about)
     if args.flag("json"):
-        context.emit({"pod": about["name"], **answer})
+        context.emit({"pod": about["name"], **answer}, "why")
         return 0
     for line in lines(answer, "" if profiles else pod):
         context.row(line)

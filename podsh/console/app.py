@@ -20,6 +20,7 @@ from podsh import paths
 from podsh.commands import registry
 from podsh.commands.attach import capable
 from podsh.commands.context import Context
+from podsh.commands.dispatch import code_of
 from podsh.commands.script import ScriptStopped, split
 from podsh.commands.syntax import HelpWanted, parse
 from podsh.console import asking
@@ -279,9 +280,12 @@ class Console:
                 await self._go_back()
             else:
                 await self._execute(line)
-        except (PodshError, ScriptStopped) as exc:
-            name = "" if isinstance(exc, ScriptStopped) else "podsh: "
-            self.context.err(show_lines(f"{name}{exc}"))
+        except ScriptStopped as exc:
+            self.context.status = code_of(exc.error)
+            self.context.err(show_lines(str(exc)))
+        except PodshError as exc:
+            self.context.status = code_of(exc)
+            self.context.err(show_lines(f"podsh: {exc}"))
         except OSError as exc:
             self.context.err(show_lines(f"podsh: {exc}"))
         except KeyboardInterrupt:
@@ -291,7 +295,7 @@ class Console:
         return not self.context.leave
 
     async def _execute(self, line: str) -> None:
-        words = split(line, self.context.variables)
+        words = split(line, self.context.words())
         if not words:
             return
         command, rest = registry.find(words)
@@ -319,7 +323,7 @@ class Console:
         self._loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            work()
+            self.context.status = work()
         finally:
             self.context.typed = b""
             self._loop.add_signal_handler(signal.SIGINT, lambda: None)
@@ -332,7 +336,7 @@ class Console:
         def call() -> None:
             nonlocal interrupted
             try:
-                work()
+                self.context.status = work()
             except KeyboardInterrupt:  # must not reach the loop, which would end
                 interrupted = True
 

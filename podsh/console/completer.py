@@ -55,7 +55,7 @@ class RegistryCompleter(Completer):
         words, typed = unfinished(document.text_before_cursor)
         for value, text in candidates(words, self._source):
             # a directory may be gone into; everything else is a whole word
-            end = "" if value.endswith(("/", "=")) else " "
+            end = "" if value.endswith(("/", "=", ":")) else " "
             yield Completion(
                 quoted(value) + end,
                 start_position=-len(typed),

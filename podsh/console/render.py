@@ -165,6 +165,13 @@ def signal_name(number: int) -> str:
 # ---------------------------------------------------------------- output quoted as text
 
 MAX_LINE = 500
+# a regular expression: what a terminal obeys and does not draw
+ESCAPES = (
+    rb"\x1b[\]PX^_k][^\x07\x18\x1a\x1b]*(?:\x07|\x18|\x1a|\x1b\\|\Z)"  # strings: OSC, DCS…
+    rb"|\x1b\[[0-?]*[ -/]*[@-~]?"  # control sequences
+    rb"|\x1b[ -/]*[0-~]?"  # other escapes
+    rb"|[\x00\x07\x0e\x0f]"
+)
 
 
 def plain_lines(data: bytes) -> list[str]:
@@ -174,14 +181,7 @@ def plain_lines(data: bytes) -> list[str]:
     """
     import re
 
-    data = re.sub(
-        rb"\x1b[\]PX^_k][^\x07\x18\x1a\x1b]*(?:\x07|\x18|\x1a|\x1b\\|\Z)"  # strings: OSC, DCS…
-        rb"|\x1b\[[0-?]*[ -/]*[@-~]?"  # control sequences
-        rb"|\x1b[ -/]*[0-~]?"  # other escapes
-        rb"|[\x00\x07\x0e\x0f]",
-        b"",
-        data,
-    )
+    data = re.sub(ESCAPES, b"", data)
     while b"\b" in data:  # what was backspaced over, as man does for bold
         shorter = re.sub(rb"[^\x08\n]\x08|^\x08+|(?<=\n)\x08+", b"", data)
         if shorter == data:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from podsh import paths
 from podsh.errors import LaunchFailed
-from podsh.monitor.terminal import LOG_BYTES, Log
+from podsh.monitor.logs import LOG_BYTES, Kept, Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,9 @@ _TRIES = 100  # other names, where there is a file of that name
 class Output:
     """Of one pod. Owns the file that the person gets, and the process that writes it."""
 
-    def __init__(self, program: Program, state_dir: str) -> None:
-        """Create the file, if one is wanted. Raises LaunchFailed."""
+    def __init__(self, program: Program, state_dir: str, kept: Kept) -> None:
+        """Create the file, if one is wanted. kept: the pod's log. Raises LaunchFailed."""
+        self._kept = kept
         self._daemon = program.daemon
         self._state_dir = state_dir
         self._file = -1
@@ -122,7 +123,7 @@ class Output:
 
     def log(self, fresh: bool) -> Log | Both:
         """Where what comes from a terminal is written. fresh: first of all."""
-        own = Log(os.path.join(self._state_dir, "log"), fresh)
+        own = Log(self._kept, fresh)
         return Both(own, os.dup(self._file)) if self._file >= 0 else own
 
     def settled(self, loop: Loop, callback: Callable[..., object], *args: Any) -> bool:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from podsh.errors import LaunchFailed, NotExecutable, NotFound, PodshError, UsageError
 from podsh.jail import orders
 from podsh.monitor.channel import Channel as Requests
-from podsh.monitor.terminal import Log, Terminal
+from podsh.monitor.logs import Kept, Log
+from podsh.monitor.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,7 @@ class Pod:
         # signals that init has no room for: (program, number, group)
         self._late: dict[tuple[int, int, int], None] = {}
         self.output: Output | None = None  # what is kept of the main program's
+        self.kept = Kept(os.path.join(jail.state_dir, "log"))
         self._ids = MAIN
         self._loop = loop
         self._loop.add_reader(jail.init.fileno(), self._from_init)
@@ -133,7 +135,7 @@ class Pod:
             if program.daemon or program.log:
                 from podsh.monitor.output import Output
 
-                self.output = Output(program, self.jail.state_dir)
+                self.output = Output(program, self.jail.state_dir, self.kept)
             if program.init is not None:
                 self._run_first(entry, program, stdio, on_first)
             else:
@@ -292,7 +294,7 @@ class Pod:
         if self.output is not None:
             # a daemon writes by a process of its own, and nothing on its terminal
             return None if self.jail.plan.program.daemon and not before else self.output.log(fresh)
-        return Log(os.path.join(self.jail.state_dir, "log"), fresh)
+        return Log(self.kept, fresh)
 
     def _failed(self, program: Program, message: orders.Message) -> None:
         self._fail(program, run_error(program.argv[0], message))
@@ -342,12 +344,17 @@ class Pod:
             self.state = "exited"
             # written first: who is told may remove the pod at once; the portal before its clients,
             # who may ask it for a pod of the same name at once
-            self._record({"state": "exited", "exit": code, "signal": signo})
+            if self.jail.plan.program.daemon:
+                self.kept.look()
+            self.kept.rest()
+            logged = {"logged": self.kept.total}
+            self._record({"state": "exited", "exit": code, "signal": signo, **logged})
             if (counts := self.requests.ending()) is not None:
                 write_json(os.path.join(self.jail.state_dir, "calls.json"), counts)
             self.notify({**message, "seconds": round(time.time() - self.started, 3)})
             self.done = True
             message |= self.requests.denied()
+            self.kept.finish(message)
         viewers = {program.terminal.holder, program.owner, *program.terminal.watchers}
         for viewer in viewers:
             if viewer is not None:
@@ -434,6 +441,7 @@ class Pod:
         self._loop.remove_reader(self.jail.init.fileno())
         if self.output is not None:
             self.output.close()
+        self.kept.close(self._loop)
         self.requests.close()
         self.jail.init.close()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from podsh.errors import PodshError, UntrustedInput, UsageError
 from podsh.kernel import fds
 from podsh.monitor import requests
+from podsh.monitor.logs import Reader
 from podsh.monitor.pod import MAIN, Pod, Program, Stdio
 from podsh.wire import messages
 from podsh.wire.channel import Channel
@@ -110,6 +111,7 @@ class Server:
             self.pod.owner_gone(program)
 
     def _leave(self, channel: Channel) -> None:
+        self.pod.kept.leave(channel)
         for program in self.pod.programs.values():
             if program.terminal is not None:
                 held = program.terminal.holder is channel
@@ -225,7 +227,7 @@ class Server:
             channel.send({"ev": "detached"})
             channel.finish()
         elif op == "logs" and session.role == "logs":
-            self._logs(channel, bool(message.get("follow")))
+            self._logs(channel, message)
         elif session.role == "portal":
             self._order(channel, message)
         else:
@@ -269,19 +271,13 @@ class Server:
         terminal.redraw(*size)
         self.notify({"ev": "attached"})
 
-    def _logs(self, channel: Channel, follow: bool) -> None:
-        for name in ("log.1", "log"):
-            try:
-                with open(os.path.join(self.pod.jail.state_dir, name), "rb") as file:
-                    while chunk := file.read(1 << 18):
-                        channel.send_data(chunk)
-            except OSError:
-                continue
-        if follow:
-            self._main_terminal().watch(channel, replay=False)
-        else:
-            channel.send({"ev": "end"})
-            channel.finish()
+    def _logs(self, channel: Channel, message: dict[str, Any]) -> None:
+        """follow: also what comes. start: from that place on, which is then told (``from``)."""
+        start, stay = message.get("start"), bool(message.get("follow"))
+        if self.pod.jail.plan.program.daemon:
+            self.pod.kept.watch(self._loop)
+        reader = Reader(channel, self.pod.kept, int(start or 0), stay=stay)
+        reader.begin(told=start is not None)
 
     # -- orders of the portal
 

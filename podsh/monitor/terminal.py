@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podsh.monitor.logs import Log
     from podsh.monitor.loop import Loop
     from podsh.monitor.output import Both
     from podsh.wire.channel import Channel
@@ -28,7 +29,6 @@ RING_BYTES = 256 << 10
 REPLAY_BYTES = 32 << 10
 HIGH_WATER = 256 << 10
 STALL_S = 1.0
-LOG_BYTES = 4 << 20
 # a holder that takes nothing at all for so long loses what is left when the program is gone
 PATIENCE_S = 10.0
 # after its exit a program's last output is awaited for so long where others hold its pty open
@@ -79,46 +79,6 @@ class Modes:
         if self.keypad:
             out.append(b"\x1b=")
         return b"".join(out)
-
-
-class Log:
-    """The program's output on disk: ``path``, and ``path``.1 when that has grown full."""
-
-    __slots__ = ("_fd", "_path", "_size")
-
-    def __init__(self, path: str, fresh: bool = True) -> None:
-        """fresh: what is there is an earlier one's, and goes."""
-        self._path = path
-        self._fd = -1
-        self._open(os.O_TRUNC if fresh else os.O_APPEND)
-
-    def _open(self, how: int = os.O_TRUNC) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how
-        self._size = 0
-        try:
-            self._fd = os.open(self._path, flags, 0o600)
-        except OSError:
-            self._fd = -1
-
-    def write(self, data: bytes) -> None:
-        """Append; a full disk loses log lines, never the pod."""
-        if self._fd < 0:
-            return
-        try:
-            os.write(self._fd, data)
-            self._size += len(data)
-            if self._size >= LOG_BYTES:
-                self.close()
-                os.replace(self._path, self._path + ".1")
-                self._open()
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        # never twice: the number may be somebody else's by then
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
 
 class Terminal:

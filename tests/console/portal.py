@@ -98,12 +98,15 @@ class Portal:
                 return
             if not data:
                 return
-            for _, frame in decoder.feed(data):
-                if not greeted:
-                    greeted = True
-                    client.sendall(encode_json(self.hello))
-                else:
-                    self._answer(client, frame)
+            try:
+                for _, frame in decoder.feed(data):
+                    if not greeted:
+                        greeted = True
+                        client.sendall(encode_json(self.hello))
+                    else:
+                        self._answer(client, frame)
+            except OSError:
+                return  # it had asked without waiting for the hello, and left
 
     def _answer(self, client: socket.socket, frame: dict[str, Any]) -> None:
         op = frame["op"]

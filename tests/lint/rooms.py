@@ -44,6 +44,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
             "console.dialog",
             "console.events",
             "console.notices",
+            "console.plain",
             "console.render",
             "console.stdio",
             "console.terminal",

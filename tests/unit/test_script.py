@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,3 +150,41 @@ def test_help_knows_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "profile new" in capsys.readouterr().out
     assert main(["run", "--help"]) == 0
     assert "--dry-run" in capsys.readouterr().out
+
+
+def test_how_the_last_command_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    context = Context("script")
+    text = "echo $?\n-nosuch\nset A=$?\n-set B=1\necho $A ${?} -n 'a  b'\nquit 7\nnosuch"
+    assert script(text, context) == 7
+    assert context.variables["A"] == "2"
+    assert capsys.readouterr().out == "0\n2 0 -n a  b\n"
+    with pytest.raises(ScriptStopped):
+        script("quit 256")
+
+
+def test_standard_input_is_read_as_it_comes() -> None:
+    """Another program may talk with it; its own programs do not get what it reads."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "podsh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as talk:
+        assert talk.stdin is not None
+        assert talk.stdout is not None
+        for word in ("one", "two"):
+            talk.stdin.write(f"echo {word}\n")
+            talk.stdin.flush()
+            assert talk.stdout.readline() == f"{word}\n"
+        talk.stdin.write("quit 3\n")
+        talk.stdin.close()
+        assert talk.wait(20) == 3
+
+
+def test_standard_input_that_is_no_text() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "podsh", "-f", "-"],
+        input=b"echo a\n\xff\n",
+        capture_output=True,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert done.stdout == b"a\n"
+    assert b"-:2: is not UTF-8" in done.stderr

@@ -17,7 +17,6 @@ from podsh.wire.framing import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 class Viewer:
@@ -83,27 +82,6 @@ async def write_all(fd: int, data: bytes) -> None:
 def _write(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
-
-
-def test_a_log_that_cannot_go_on_lets_its_descriptor_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The state directory was removed under it: what is opened next gets the old number."""
-    monkeypatch.setattr(t, "LOG_BYTES", 4)
-    directory = tmp_path / "state"
-    directory.mkdir()
-    log = t.Log(str(directory / "log"))
-    (directory / "log").unlink()
-    directory.rmdir()
-    log.write(b"full")
-    with open(tmp_path / "other", "w+b", buffering=0) as other:
-        log.write(b"of the pod")
-        assert other.read() == b""
-        log.close()
-        other.write(b"still open")
-    late = t.Log(str(directory / "log"))
-    late.write(b"a full disk must not end the pod")
-    late.close()
 
 
 def test_holder_sees_and_types_and_the_end_is_noticed() -> None:
@@ -229,14 +207,3 @@ def test_modes_are_followed_across_cuts(cut: int) -> None:
     assert modes.on == {1: True, 2004: False}
     assert modes.alternate
     assert modes.keypad
-
-
-def test_log_is_kept_in_two_bounded_files(tmp_path: Path) -> None:
-    log = t.Log(str(tmp_path / "log"))
-    line = b"x" * 1023 + b"\n"
-    for _ in range(2 * t.LOG_BYTES // len(line) + 10):
-        log.write(line)
-    log.close()
-    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
-    assert sizes["log.1"] == t.LOG_BYTES
-    assert 0 < sizes["log"] < t.LOG_BYTES

@@ -17,7 +17,17 @@ COMMANDS: tuple[Command, ...] = (
         "podsh.commands.shell:set_",
         help="set a variable, used as $NAME; alone: list them",
         example="set DIR=/srv/web",
+        options=(JSON,),
         words=(Word("NAME=VALUE", complete="variable", optional=True, repeat=True),),
+    ),
+    Command(
+        "echo",
+        "podsh.commands.shell:echo",
+        help="print words",
+        example="echo web ended with $?",
+        rest="WORDS",
+        rest_optional=True,
+        lenient=True,
     ),
     Command(
         "source",
@@ -45,8 +55,9 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "quit",
         "podsh.commands.shell:quit_",
-        help="leave the console or the script; pods stay",
+        help="leave the console or the script (with an exit code); pods stay",
         example="quit",
+        words=(Word("CODE", optional=True),),
     ),
     Command(
         "shutdown",

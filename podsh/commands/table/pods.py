@@ -37,11 +37,22 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "wait",
-        "podsh.commands.pods:wait",
-        help="wait until a pod ends, giving its exit code, or asks, setting $REQ",
-        example="wait web exit -t 30",
-        options=(Option("-t", "--timeout", value="SECONDS", help="give up after SECONDS (124)"),),
-        words=(Word("POD", complete="pod"), Word("WHAT", choices=("exit", "request"))),
+        "podsh.commands.waiting:wait",
+        help="wait for a pod's end (giving its exit code), request ($REQ), or a text it writes",
+        example="wait web text:^ready -t 30",
+        options=(
+            Option("-t", "--timeout", value="SECONDS", help="give up after SECONDS (124)"),
+            JSON,
+        ),
+        words=(
+            Word("POD", complete="pod"),
+            Word(
+                "exit|request|text:RE",
+                key="what",
+                choices=("exit", "request", "text:"),
+                open=True,
+            ),
+        ),
     ),
     Command(
         "kill",
@@ -50,6 +61,7 @@ COMMANDS: tuple[Command, ...] = (
         example="kill web",
         options=(
             Option("-s", "--signal", value="SIG", complete="signal", help="a signal: INT, 15, …"),
+            JSON,
         ),
         words=(Word("POD", complete="live", repeat=True),),
     ),
@@ -58,6 +70,7 @@ COMMANDS: tuple[Command, ...] = (
         "podsh.commands.pods:rm",
         help="forget an ended pod, and remove its state",
         example="rm web",
+        options=(JSON,),
         words=(Word("POD", complete="pod", repeat=True),),
     ),
     Command(

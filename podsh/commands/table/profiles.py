@@ -25,6 +25,7 @@ COMMANDS: tuple[Command, ...] = (
         "podsh.commands.profile:check",
         help="look for mistakes in profiles (default: all)",
         example="profile check dev",
+        options=(JSON,),
         words=(Word("NAME", complete="profile", optional=True, repeat=True),),
     ),
     Command(

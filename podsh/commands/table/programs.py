@@ -67,6 +67,7 @@ COMMANDS: tuple[Command, ...] = (
             Option("--procname", value="NAME", help="the program's argv[0]"),
             *LAUNCH,
             Option("--dry-run", help="print the plan, start nothing"),
+            Option("--json", help="with -d or --dry-run: one JSON object a line"),
         ),
         rest="CMD",
         rest_optional=True,

@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
             Option("--dir", value="PATH", complete="dir", help="all below this directory above it"),
             Option("--read", help="only to read, though it asks to write"),
             Option("--if", value="OP PATH", help="only if this is what it asks for; else fail"),
+            JSON,
         ),
         words=(Word("ID", complete="request", repeat=True),),
     ),
@@ -48,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
         options=(
             Option("--pod", value="POD", complete="live", help="all that wait in POD"),
             Option("--always", help="the same again too, as long as the pod lives"),
+            JSON,
         ),
         words=(Word("ID", complete="request", optional=True, repeat=True),),
     ),
@@ -56,7 +58,7 @@ COMMANDS: tuple[Command, ...] = (
         "podsh.commands.grants:mount",
         help="show a live pod one more host path",
         example="mount web ~/data",
-        options=(Option("-w", "--write", help="writable"),),
+        options=(Option("-w", "--write", help="writable"), JSON),
         words=(
             Word("POD", complete="live"),
             Word("SRC", complete="path"),
@@ -68,6 +70,7 @@ COMMANDS: tuple[Command, ...] = (
         "podsh.commands.grants:revoke",
         help="take away what mount gave; what is open stays open",
         example="revoke web ~/data",
+        options=(JSON,),
         words=(Word("POD", complete="live"), Word("PATH", complete="path")),
     ),
     Command(
