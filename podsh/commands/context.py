@@ -79,8 +79,8 @@ class Context:
 
     def _lost(self) -> bool:
         """Whether there is no connection that could be used."""
-        if self._client is not None and self._client.closed:
-            self.close()  # it was interrupted
+        if self._client is not None and (self._client.closed or self._client.hung_up()):
+            self.close()  # it was interrupted, or another portal has come
         return self._client is None
 
     def waits_on(self, channel: Channel | None) -> None:

@@ -142,6 +142,11 @@ def review(args: Args, context: Context) -> int:
     row = _waiting(_idents([wanted], "review")[0], context) if wanted is not None else None
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and context.mode != "console":
         raise UsageError("needs a terminal", place="review", hint="requests; allow ID; deny ID")
+    from podsh.commands.attach import capable
+
+    if not capable():
+        reason = "needs a terminal that moves its cursor"
+        raise UsageError(reason, place="review", hint="requests; allow ID; deny ID")
     if row is None and not context.portal().call("requests")["requests"]:
         context.out("No requests wait.")
         return 0

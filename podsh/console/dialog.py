@@ -19,6 +19,7 @@ from podsh.commands.requests import answer_no, answer_yes
 from podsh.console.render import show_lines
 from podsh.console.review import Review
 from podsh.errors import PodshError
+from podsh.portal.client import connect_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
     from podsh.commands.context import Context
     from podsh.console.review import Act
+    from podsh.portal.client import Client
 
-_LOOK_S = 0.25
+# what changes the rows that are shown
+_KINDS = ("request", "merged", "grant", "denial", "gone", "exit", "failed", "lost", "removed")
+# in a flood of them the rows are looked at so often at most
+_LOOK_S = 0.1
 
 
 def converse(context: Context, ident: int | None) -> list[str]:
@@ -61,6 +66,8 @@ class Dialog:
         self.decided: list[str] = []
         self.error: BaseException | None = None
         self._busy = False
+        self._events: Client | None = None
+        self._stale = self._looking = False
         self._loop: asyncio.AbstractEventLoop | None = None
         # the connection serves one call at a time
         self._calls = ThreadPoolExecutor(1, "podsh-review-call")
@@ -94,12 +101,11 @@ class Dialog:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._take(await self._off(self._fetch))
-        looking = self._loop.create_task(self._look())
+        await self._follow()
         try:
             await self.app.run_async(handle_sigint=False)
         finally:
-            looking.cancel()
+            self._unfollow()
 
     async def _off(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._calls, call, *arguments)
@@ -129,16 +135,67 @@ class Dialog:
         self.review.update(rows)
         self.app.invalidate()
 
+    # -- requests come and go while a person reads
+
+    async def _follow(self) -> None:
+        """Be told of it; then look at what there is. Starts the portal where it has gone."""
+        assert self._loop is not None
+        self._events = await self._off(self._subscribe)
+        if self._events is not None:
+            self._loop.add_reader(self._events.fileno(), self._news)
+        self._take(await self._off(self._fetch))
+
+    def _subscribe(self) -> Client | None:
+        self.context.portal()
+        client = connect_running()
+        if client is not None:
+            # a person is here, who may be asked
+            client.call("events", console=True, kinds=_KINDS)
+        return client
+
+    def _unfollow(self) -> None:
+        if self._events is not None and self._loop is not None:
+            self._loop.remove_reader(self._events.fileno())
+            self._events.close()
+        self._events = None
+
+    def _news(self) -> None:
+        assert self._events is not None
+        try:
+            self._stale |= bool(self._events.news(0))
+        except (PodshError, OSError):
+            self._unfollow()
+            self.review.message = "the portal is gone: any key looks for another"
+            self.app.invalidate()
+            return
+        if self._stale and not self._looking:
+            self._looking = True
+            self.app.create_background_task(self._look())
+
     async def _look(self) -> None:
-        """Requests come and go while a person reads."""
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            if not self._busy:
+        while self._stale:
+            self._stale = False
+            if not self._busy:  # an answer is followed by a look of its own
                 try:
                     self._take(await self._off(self._fetch))
                 except PodshError as exc:
-                    self.review.message = str(exc)
-                    self.app.invalidate()
+                    self._complain(exc)
+            await asyncio.sleep(_LOOK_S)
+        self._looking = False
+
+    async def _again(self) -> None:
+        """A portal that is started anew finds the pods, and what they ask, again."""
+        try:
+            await self._follow()
+            self.review.message = ""
+        except PodshError as exc:
+            self._complain(exc)
+        finally:
+            self._busy = False
+
+    def _complain(self, error: PodshError) -> None:
+        self.review.message = show_lines(str(error))
+        self.app.invalidate()
 
     async def _answer(self, act: Act) -> None:
         assert act.row is not None
@@ -152,8 +209,7 @@ class Dialog:
             if not self.review.next():
                 self._leave()
         except PodshError as exc:
-            self.review.message = show_lines(str(exc))
-            self.app.invalidate()
+            self._complain(exc)
         finally:
             self._busy = False
 
@@ -180,10 +236,13 @@ class Dialog:
         if self._busy:
             return
         act = self.review.key(key, time.monotonic(), alone)
-        if act is None:
-            return
-        if act.what == "leave":
+        if act is not None and act.what == "leave":
             self._leave()
+        elif self._events is None:
+            self._busy = True
+            self.app.create_background_task(self._again())
+        elif act is None:
+            return
         else:
             self._busy = True
             self.app.create_background_task(self._answer(act))

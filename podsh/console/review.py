@@ -28,6 +28,8 @@ _SHORTER, _LONGER = ("left", "up", "backspace", "c-h"), ("right", "down")
 _ARGV_LINES = 3
 # columns and rows below which keys are shown without their words
 _SMALL = (50, 12)
+# and below which that is said
+_WHOLE = (60, 15)
 
 
 class Act(NamedTuple):
@@ -215,6 +217,8 @@ class Review:
         what does not fit is scrolled to, and nothing is given before that."""
         small = width < _SMALL[0] or height < _SMALL[1]
         foot, head = self._foot(width, small), self._head(width)
+        if width < _WHOLE[0] or height < _WHOLE[1]:
+            foot.append("(below 60x15)"[:width])
         texts = self._body(width)
         body = [line for text in texts for line in wrapped(text, width, INDENT)]
         if small or len(head) > 2:  # a line of it is worth more there

@@ -45,6 +45,15 @@ class Channel:
     def closed(self) -> bool:
         return self.sock.fileno() < 0 or self.interrupted
 
+    def hung_up(self) -> bool:
+        """Whether the other side has gone, and left nothing to receive."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def fileno(self) -> int:
         return self.sock.fileno()
 

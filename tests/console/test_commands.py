@@ -186,7 +186,7 @@ def test_complete(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert completed("--", "attach", "") == ["web\trunning"]
     assert completed("--format", "values", "--", "rm", "") == ["web", "old"]
-    assert completed("--format", "zsh", "--", "rm", "o") == ["old:exit 2"]
+    assert completed("--format", "zsh", "--", "rm", "o") == ["+old:exit 2"]
     assert completed("--", "run", "-p", "d") == ["dev"]
     assert completed("--", "nosuch", "") == []
     assert completed() == completed("--", "")

@@ -140,6 +140,7 @@ def test_gone_while_it_is_read(portal: Portal, talk: Callable[..., Talk]) -> Non
     t = talk()
     t.armed()
     portal.decide(7, "gone")
+    portal.event(ev="gone", id=7)
     t.until(lambda: t.dialog.review.gone)
     t.type("o")
     time.sleep(0.1)
@@ -147,6 +148,20 @@ def test_gone_while_it_is_read(portal: Portal, talk: Callable[..., Talk]) -> Non
     t.type("\t")
     t.thread.join(LIMIT_S)
     assert t.dialog.decided == []
+
+
+def test_what_comes_meanwhile_is_counted(portal: Portal, talk: Callable[..., Talk]) -> None:
+    portal.ask(7)
+    t = talk()
+    t.until(lambda: t.dialog.review.row)
+    for ident in range(8, 12):
+        portal.ask(ident)
+    t.until(lambda: len(t.dialog.review.waiting) == 5 and not t.dialog._looking)
+    before = len([op for op, _ in portal.calls if op == "requests"])
+    time.sleep(0.6)  # and nobody asks again where nothing happens
+    assert len([op for op, _ in portal.calls if op == "requests"]) == before
+    t.armed()
+    assert t.dialog.review.row["id"] == 7
 
 
 def test_an_error_is_shown_and_the_dialog_stays(portal: Portal, talk: Callable[..., Talk]) -> None:

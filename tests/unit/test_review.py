@@ -308,6 +308,13 @@ def test_no_keys_typed_quickly_ever_give(keys: list[str]) -> None:
         found.draw(60, 15, at * 0.001)
 
 
+def test_a_window_that_is_small_says_so() -> None:
+    found = review()
+    assert "below 60x15" not in shown(found, 60, 15)
+    for width, height in ((59, 15), (60, 14), (20, 6)):
+        assert "(below 60x15)" in shown(found, width, height)
+
+
 def test_no_request_at_all() -> None:
     found = Review(HOME)
     assert "No requests wait." in "\n".join(found.draw(60, 15, 0.0)[0])
