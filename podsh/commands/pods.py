@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podsh.console.render import age, show, show_argv, show_domain, signal_name, table
+from podsh.console.render import age, show, show_argv, show_domain, show_text, signal_name, table
 from podsh.errors import TimedOut, UsageError
 from podsh.wire import messages
 
@@ -23,6 +23,10 @@ _COMMAND_WIDTH = 48
 def ps(args: Args, context: Context) -> int:
     """List pods: an aligned table, or an object a line."""
     pods: list[dict[str, Any]] = context.portal().call("ps")["pods"]
+    if args.flag("state"):
+        from podsh.commands import states
+
+        return states.list_(pods, args.flag("json"), context)
     if args.flag("json"):
         for pod in pods:
             context.emit(pod, "pod")
@@ -127,9 +131,20 @@ def signal_names() -> list[tuple[str, str]]:
 
 
 def rm(args: Args, context: Context) -> int:
-    """Forget ended pods and remove their state."""
+    """Forget ended pods and remove their state; 1 where something was not overwritten."""
     portal = context.portal()
+    fields: dict[str, Any] = {}
+    for option, random in (("zero", False), ("nuke", True)):
+        if (passes := args.maybe(option)) is not None:
+            if fields:
+                raise UsageError("--zero and --nuke", place="rm", hint="give one of the two")
+            if passes == "0" or not (passes or "1").isdecimal():
+                raise UsageError(f"--{option} {passes!a} is no number of passes", place="rm")
+            fields = {"passes": int(passes or 1), "random": random}
+    left = 0
     for name in args.many("pod"):
-        portal.call("rm", name=name)
+        for note in portal.call("rm", name=name, **fields).get("notes", ()):
+            context.err(f"podsh: {show(name)}: {show_text(str(note))}")
+            left = 1
         _tell(args, context, "removed", name)
-    return 0
+    return left

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # table -> the first words of its commands: a start of podsh imports the one table that it needs
 FAMILIES: dict[str, tuple[str, ...]] = {
     "programs": ("run", "exec", "trace", "jettison", "kage"),
-    "pods": ("ps", "attach", "logs", "wait", "kill", "rm", "events"),
+    "pods": ("ps", "attach", "logs", "wait", "kill", "cp", "rm", "events"),
     "requests": ("requests", "review", "allow", "deny", "mount", "revoke", "why"),
     "domains": ("tree", "graph"),
     "profiles": ("profile",),

@@ -25,11 +25,23 @@ class Option:
 
     complete: tag of the value's candidates (see registry.py). choices: the only values allowed.
     repeat: may be given several times. bare: the value may be left out (it is then empty); the next
-    word is the value unless it is an option or a number. glued: it may be left out, and is given
-    only as ``--name=VALUE``. The key in ``Args`` is the long name with ``_`` for ``-``.
+    word is the value unless it is an option or a number; numeric: only if it is one. glued: it may
+    be left out, and is given only as ``--name=VALUE``. The key in ``Args`` is the long name with
+    ``_`` for ``-``.
     """
 
-    __slots__ = ("bare", "choices", "complete", "glued", "help", "key", "names", "repeat", "value")
+    __slots__ = (
+        "bare",
+        "choices",
+        "complete",
+        "glued",
+        "help",
+        "key",
+        "names",
+        "numeric",
+        "repeat",
+        "value",
+    )
 
     def __init__(
         self,
@@ -40,9 +52,11 @@ class Option:
         choices: tuple[str, ...] = (),
         repeat: bool = False,
         bare: bool = False,
+        numeric: bool = False,
         glued: bool = False,
     ) -> None:
         self.names = names
+        self.numeric = numeric
         self.bare = bare
         self.value = value
         self.help = help
@@ -310,7 +324,8 @@ class _Parser:
             self.values[option.key] = True
             return
         if value is None and (option.bare or option.glued):
-            taken = todo and not todo[-1].startswith("-") and not todo[-1].isdigit()
+            fits = todo and not todo[-1].startswith("-")
+            taken = fits and todo[-1].isdecimal() == option.numeric
             value = todo.pop() if taken and option.bare else ""
         elif value is None:
             if not todo or todo[-1] == "--":

@@ -229,6 +229,7 @@ def _write_meta(message: dict[str, Any]) -> None:
         "source": message["source"],
         "request": message["request"],
         "monitor_pid": os.getpid(),
+        "home": message["home"],
     }
     write_json(os.path.join(message["state_dir"], "meta.json"), fields)
 

@@ -226,6 +226,8 @@ class Server:
             self._leave(channel)
             channel.send({"ev": "detached"})
             channel.finish()
+        elif op == "root" and session.role == "files":
+            self._root(channel)
         elif op == "logs" and session.role == "logs":
             self._logs(channel, message)
         elif session.role == "portal":
@@ -270,6 +272,13 @@ class Server:
         channel.send({"ev": "attached"})
         terminal.redraw(*size)
         self.notify({"ev": "attached"})
+
+    def _root(self, channel: Channel) -> None:
+        """What the pod sees, for who copies files: held by descriptor, as it is now."""
+        homes = [entry.dst for entry in self.pod.jail.shown if entry.own]
+        env = dict(self.pod.jail.plan.program.env)
+        home = homes[0] if homes else env.get("HOME", "/")
+        channel.send_fd({"home": home}, self.pod.requests.live.root)
 
     def _logs(self, channel: Channel, message: dict[str, Any]) -> None:
         """follow: also what comes. start: from that place on, which is then told (``from``)."""

@@ -92,6 +92,23 @@ class Channel:
             self._frames += self.read()
         return self._frames.pop(0)
 
+    def receive_fd(self) -> tuple[dict[str, Any], int]:
+        """The answer that comes with a descriptor, the caller's. Raises the error in it."""
+        data, ancillary, _, _ = self.sock.recvmsg(_READ_BYTES, socket.CMSG_SPACE(4))
+        fds = [struct.unpack("i", content)[0] for _, _, content in ancillary]
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        try:
+            ((_, frame),) = self._decoder.feed(data)
+            if "error" in frame:
+                raise from_wire(frame["error"])
+            (fd,) = fds
+        except ValueError:
+            for fd in fds:
+                os.close(fd)
+            raise Disconnected("the connection ended", place="the pod's monitor") from None
+        return frame, fd
+
     def read(self) -> list[tuple[int, Any]]:
         """The frames that one read completes (maybe none), after those not yet received.
 

@@ -15,6 +15,7 @@ from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, Us
 from podsh.kernel.address import Address
 from podsh.portal import records
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
+from podsh.portal.shred import Shred
 from podsh.portal.standbys import Standbys
 from podsh.wire import messages
 from podsh.wire.channel import Channel
@@ -164,7 +165,8 @@ class Fleet:
             return
         for name in names:
             if name.startswith(_DOOMED):  # its removal was cut short
-                self._keep(asyncio.to_thread(records.remove_tree, os.path.join(base, name)))
+                shred = Shred.named(name.rpartition("-")[2])
+                self._keep(asyncio.to_thread(records.remove_tree, f"{base}/{name}", shred))
         await asyncio.gather(*(self._adopt(name, os.path.join(base, name)) for name in names))
 
     async def _adopt(self, name: str, state_dir: str) -> None:
@@ -298,8 +300,8 @@ class Fleet:
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
 
-    async def remove(self, name: str) -> None:
-        """Forget an ended pod and delete its state directory."""
+    async def remove(self, name: str, shred: Shred | None = None) -> None:
+        """Forget an ended pod and delete its state directory, the files overwritten first."""
         pod = self.get(name)
         if not pod.ended:
             raise UsageError("is running", place=name, hint=f"end it first: podsh kill {name}")
@@ -309,13 +311,15 @@ class Fleet:
         if len(self.gone) > KEEP_UNNAMED:
             del self.gone[next(iter(self.gone))]
         # at once out of the way: a new pod of that name makes its own
-        doomed = os.path.join(os.path.dirname(pod.state_dir), _DOOMED + secrets.token_hex(8))
+        doomed = os.path.join(
+            os.path.dirname(pod.state_dir), _DOOMED + f"{secrets.token_hex(8)}-{shred or ''}"
+        )
         try:
             os.rename(pod.state_dir, doomed)
         except FileNotFoundError:
             pass
         else:
-            await asyncio.to_thread(records.remove_tree, doomed)
+            await asyncio.to_thread(records.remove_tree, doomed, shred)
         self._on_event({"ev": "removed", "ts": time.time(), "pod": name})
 
     async def settle(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from podsh import paths
 from podsh.errors import UsageError
 from podsh.kernel import landlock
+from podsh.operations import Bind
 from podsh.plan import Facts, Request, make_plan
 from podsh.policy.access import Access
 from podsh.portal import bycommand, calls
@@ -176,6 +177,14 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
 
 _KEPT_PLANS = 16
 _plans: dict[tuple[int, Request, Facts], tuple[Profile, JailPlan]] = {}
+
+
+def own_home(plan: JailPlan) -> list[str] | None:
+    """Where in the pod its own home is, and its directory in the pod's state; None: it has none."""
+    for op in plan.ops:
+        if isinstance(op, Bind) and op.own:
+            return [op.dst or op.src, os.path.basename(op.src)]
+    return None
 
 
 def state_dir(name: str) -> str:

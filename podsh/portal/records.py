@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from podsh.portal.shred import Shred
+
 # of an audit so much of its end is read: some hundred events
 _TAIL_BYTES = 128 << 10
 
@@ -82,11 +84,12 @@ def _audit(path: str) -> list[dict[str, Any]]:
     return found
 
 
-def remove_tree(path: str) -> None:
+def remove_tree(path: str, shred: Shred | None = None) -> None:
     """Delete a state directory, whatever its pod made of it: directories without permissions, or
     nested deeper than any path is long. Each is emptied after its directories were moved up.
 
-    Links are removed, never followed; nobody else writes here once the pod has ended.
+    Links are removed, never followed; nobody else writes here once the pod has ended. ``shred``:
+    overwrites the files first.
     """
     prefix = os.path.join(path, secrets.token_hex(8))
     todo = [path]
@@ -98,6 +101,11 @@ def remove_tree(path: str) -> None:
             entries = list(found)
         for entry in entries:
             if not entry.is_dir(follow_symlinks=False):
+                if shred is not None:
+                    try:
+                        shred.take(entry.path)
+                    except OSError as exc:
+                        shred.failed.append(f"{entry.name}: {exc.strerror}")
                 os.unlink(entry.path)
                 continue
             os.chmod(entry.path, 0o700)  # its ".." changes with the move

@@ -19,6 +19,7 @@ from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
 from podsh.portal.journal import Journal, Wanted
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
+from podsh.portal.shred import MAX_PASSES, Shred
 from podsh.profiles import find
 from podsh.wire import messages
 from podsh.wire.channel import Channel
@@ -234,6 +235,7 @@ class Portal:
                 "detach": detach,
                 "named": pod.named,
                 "source": source,
+                "home": launch.own_home(plan),
                 "rm": pod.remove,
                 "rows": int(message.get("rows", 24)),
                 "cols": int(message.get("cols", 80)),
@@ -281,7 +283,8 @@ class Portal:
 
     async def pod(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         pod = self._fleet.get(str(message["name"]))
-        return {**pod.row(), "log": os.path.join(pod.state_dir, "log")}
+        log = os.path.join(pod.state_dir, "log")
+        return {**pod.row(), "log": log, "home": self._fleet.meta(pod).get("home")}
 
     async def kill(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         pod = self._fleet.get(str(message["name"]))
@@ -300,10 +303,14 @@ class Portal:
             self._fleet.order(pod.name, "kill", signo=int(signal.SIGKILL))
 
     async def rm(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
-        if message.get("zero") is not None or message.get("nuke") is not None:
-            raise UsageError("--zero and --nuke are not in this version of podsh", place="rm")
-        await self._fleet.remove(str(message["name"]))
-        return {}
+        shred = None
+        if passes := int(message.get("passes", 0)):
+            if not 0 < passes <= MAX_PASSES:
+                hint = f"at most {MAX_PASSES}"
+                raise UsageError(f"{passes} passes are too many", place="rm", hint=hint)
+            shred = Shred(passes, bool(message.get("random")))
+        await self._fleet.remove(str(message["name"]), shred)
+        return {"notes": shred.notes() if shred else []}
 
     async def wait(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         if message.get("what") == "request":

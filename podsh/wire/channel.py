@@ -96,6 +96,11 @@ class Channel:
     def send(self, message: dict[str, Any]) -> None:
         self.write(encode_json(message))
 
+    def send_fd(self, message: dict[str, Any], fd: int) -> None:
+        """With a descriptor, which stays the caller's: the first of all that is sent but a hello.
+        Raises OSError where the kernel does not take it at once."""
+        socket.send_fds(self._sock, [encode_json(message)], [fd])
+
     def send_data(self, data: bytes) -> None:
         self.write(encode_data(data))
 

@@ -22,7 +22,8 @@ ATTACH = "attach"  # to a monitor: the terminal of the main program
 EXEC = "exec"  # one more program
 WATCH = "watch"  # output only
 LOGS = "logs"  # what was written so far
-MONITOR_ROLES = frozenset((PORTAL, ATTACH, EXEC, WATCH, LOGS))
+FILES = "files"  # what the pod sees, by a descriptor of its root
+MONITOR_ROLES = frozenset((PORTAL, ATTACH, EXEC, WATCH, LOGS, FILES))
 ROLES = MONITOR_ROLES | {CLIENT}
 
 # states of a pod

@@ -32,6 +32,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("globs", "profiles", "policy", "plan", "operations", "filtering", "wire", "kernel"),
     ),
     ("console", ("wire", "commands", "portal.client")),
+    ("commands.copying", ("kernel.mounts", "kernel.uapi")),
     (
         "commands",
         (

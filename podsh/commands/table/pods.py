@@ -11,13 +11,15 @@ KINDS = (
     *("transition", "call", "note", "attached", "detached", "adopted", "removed"),
 )
 
+STATE = Option("--state", help="what each pod has on disk: its home, logs and audit, and where")
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "ps",
         "podsh.commands.pods:ps",
         help="list pods",
         example="ps",
-        options=(JSON, Option("-l", "--long", help="more columns")),
+        options=(JSON, Option("-l", "--long", help="more columns"), STATE),
     ),
     Command(
         "attach",
@@ -66,11 +68,30 @@ COMMANDS: tuple[Command, ...] = (
         words=(Word("POD", complete="live", repeat=True),),
     ),
     Command(
+        "cp",
+        "podsh.commands.files:cp",
+        help="copy files into and out of a pod, or of the home of one that has ended",
+        example="cp web:report.txt .",
+        options=(Option("-r", "--recursive", help="directories, with all below them"),),
+        words=(Word("SRC", complete="path"), Word("DST", complete="path")),
+    ),
+    Command(
         "rm",
         "podsh.commands.pods:rm",
         help="forget an ended pod, and remove its state",
-        example="rm web",
-        options=(JSON,),
+        example="rm web --zero 2",
+        options=(
+            JSON,
+            Option(
+                "--zero",
+                value="N",
+                bare=True,
+                numeric=True,
+                help="overwrite its files first, N times (1), by zeros; what has other names"
+                " elsewhere stays, and copies that a filesystem made (snapshots, SSDs) do, too",
+            ),
+            Option("--nuke", value="N", bare=True, numeric=True, help="the same by random bytes"),
+        ),
         words=(Word("POD", complete="pod", repeat=True),),
     ),
     Command(
