@@ -7,12 +7,12 @@ into descriptors and orders for init, ``--dry-run`` prints them. Pure; ``plan.py
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from podsh.filtering import Filter
+from podsh.nets import Network
 
 MIB = 1 << 20
-Net = Literal["none", "loop", "host"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,17 +307,18 @@ class JailPlan:
     name: str
     profile: str
     ops: tuple[Op, ...]
-    net: Net
+    network: Network
     filter: Filter
     program: Program
     notes: tuple[str, ...] = ()
 
     def describe(self) -> list[str]:
         """The lines of ``--dry-run``, in the order in which they will be carried out."""
-        namespaces = "user mnt pid ipc uts cgroup" + ("" if self.net == "host" else " net")
+        namespaces = "user mnt pid ipc uts cgroup" + (" net" if self.network.own else "")
         lines = [f"pod      {self.name}, profile {self.profile}", f"new      {namespaces}"]
         for op in self.ops:
             lines += str(op).split("\n")
+        lines += self.network.describe()
         inner = self.inner
         capless = "" if inner else "; no capabilities"
         sealed = "" if inner and inner.by_files else "; no_new_privs"
@@ -357,7 +358,7 @@ class JailPlan:
             "name": self.name,
             "profile": self.profile,
             "ops": ops_to_wire(self.ops),
-            "net": self.net,
+            "network": self.network.to_wire(),
             "filter": _values(self.filter),
             "program": _values(self.program),
             "notes": self.notes,
@@ -374,7 +375,7 @@ class JailPlan:
             name=fields["name"],
             profile=fields["profile"],
             ops=(*before, *ops_from_wire(fields["ops"])),
-            net=fields["net"],
+            network=Network.from_wire(fields["network"]),
             filter=Filter(*fields["filter"]),
             program=Program(
                 tuple(argv),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from podsh.errors import UsageError
 from podsh.filtering import Filter
 from podsh.kernel import caps
+from podsh.nets import LINKS, MODES, Network
 from podsh.operations import (
     DEFAULT_PTYS,
     DEFAULT_TMPFS,
@@ -26,7 +27,6 @@ from podsh.operations import (
     JailPlan,
     Link,
     Loopback,
-    Net,
     Op,
     Program,
     Scope,
@@ -70,7 +70,8 @@ class Facts:
 
     ``state``: the pod's own state directory on the host. ``hide``: podsh's own paths.
     ``nofile``: the highest hard RLIMIT_NOFILE that a pod may have. ``requests``: calls can be
-    held and asked about. ``scopes``: Landlock has them.
+    held and asked about. ``scopes``: Landlock has them. ``resolvers``: a
+    resolv.conf that holds outside of the host itself.
     """
 
     name: str
@@ -83,21 +84,18 @@ class Facts:
     umask: int = 0o022
     nofile: int = DEFAULT_OPEN_FILES
     requests: bool = True
+    resolvers: str = ""
     scopes: bool = False
 
 
 def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
     """Names of settings that this version reads but cannot yet carry out; a launch refuses them."""
     limits = profile.limits
-    net = (request and request.net) or profile.net.mode
     asked = [
-        (f"[net] mode = {net}", net not in ("none", "loop", "host")),
-        ("[net] log", profile.net.log is not None),
         ("[limits] memory", limits.memory is not None),
         ("[limits] cpu", limits.cpu is not None),
         ("[x11]", profile.x11.enabled or profile.x11.nested),
         ("[wayland]", profile.wayland.enabled or profile.wayland.nested),
-        ("cmdr", profile.run.cmdr is not None),
     ]
     return [name for name, on in asked if on]
 
@@ -123,9 +121,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
             place=profile.source or profile.name,
             hint="give one after --, or set [run] cmd in the profile",
         )
-    asked_net = request.net or profile.net.mode
-    net: Net = "loop" if asked_net == "loop" else "host" if asked_net == "host" else "none"
-    refused = refused_caps(profile, asked_net)
+    network = _network(profile, request)
+    refused = refused_caps(profile, network.mode)
     if refused:
         raise UsageError(
             f"capabilities are refused: {'; '.join(refused)}",
@@ -161,11 +158,11 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     if profile.caps:
         # only root's ids are more than one, and files with capabilities are for the others
         by_files = facts.uid == 0 and any(bind.suid for bind in binds)
-        ops.append(Inner(profile.caps, by_files, net != "host"))
+        ops.append(Inner(profile.caps, by_files, network.own))
     ops.append(Hostname(hostname(profile.name)))
-    if net == "loop":
+    if network.mode not in ("none", "host"):
         ops.append(Loopback())
-    if net == "host" and facts.scopes:
+    if network.mode == "host" and facts.scopes:
         ops.append(Scope())
     if _keeps_lines(profile):
         ops.append(LINES)
@@ -180,6 +177,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     ops += binds
     hidden = [(pattern.text, str(pattern.where)) for pattern in profile.access.deny]
     ops.append(Hide((*hidden, *((path, "podsh's own") for path in facts.hide))))
+    if network.mode == "user" and facts.resolvers:
+        ops.append(File("/etc/resolv.conf", facts.resolvers, 0o444))
     if profile.fs.machine_id is not None:
         # the monitor replaces an empty id by a random one
         ops.append(File("/etc/machine-id", profile.fs.machine_id, 0o444))
@@ -188,8 +187,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         name=facts.name,
         profile=profile.name,
         ops=tuple(ops),
-        net=net,
-        filter=_filter(profile, request, facts, net),
+        network=network,
+        filter=_filter(profile, request, facts, network.mode),
         program=Program(
             argv=tuple(argv),
             env=environment(profile, request, facts, home),
@@ -203,6 +202,28 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         ),
         notes=profile.notes,
     )
+
+
+def _network(profile: Profile, request: Request) -> Network:
+    """The command line's mode over the profile's; what is said of a device goes with its mode."""
+    net = profile.net
+    mode = request.net or net.mode
+    if mode not in MODES:
+        raise UsageError(f"--net {mode!a} is none of {', '.join(MODES)}")
+    if mode in LINKS and mode != net.mode:
+        raise UsageError(
+            f"--net {mode} names no device and address",
+            hint=f'write a profile with [net] mode = "{mode}", device and address',
+        )
+    if net.log is not None and mode == "host":
+        raise UsageError(
+            "the host's own traffic would be logged: the pod has no network of its own",
+            place=profile.source or profile.name,
+            hint="give it one: newnet loop, or --net user",
+        )
+    if mode not in LINKS:
+        return Network(mode, log=net.log)
+    return Network(mode, net.device or "", net.address or "", net.mac, net.log)
 
 
 def _filter(profile: Profile, request: Request, facts: Facts, net: str) -> Filter:

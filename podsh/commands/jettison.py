@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from podsh.commands.context import Context
     from podsh.commands.syntax import Args
 
-# known so that nothing of them is taken for the program's; refused by name until they are there
-LATER = ("lognet",)
-
 
 def jettison(args: Args, context: Context) -> int:
     """Run PROGRAM in POD; its exit code."""
@@ -32,13 +29,6 @@ def jettison(args: Args, context: Context) -> int:
             place="jettison",
             hint="as in: podsh jettison /bin/bash my.pod --strict",
         )
-    for key in LATER:
-        if args.flag(key) or args.maybe(key):
-            raise UsageError(
-                f"--{key} is not in this version of podsh",
-                place="jettison",
-                hint="take it out, or use a newer podsh",
-            )
     from podsh.commands import run
 
     fields = run.request(args)

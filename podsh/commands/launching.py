@@ -35,4 +35,18 @@ def settings(args: Args, place: str) -> dict[str, Any]:
                 hint=f"in KB: {MIN_STACK_KB} or more",
             )
         found["run.stack"] = int(size) << 10
+    if (log := args.maybe("lognet")) is not None:
+        found["net.log"] = _log(log, place)
     return found
+
+
+def _log(text: str, place: str) -> list[int]:
+    """SIZE and COUNT of ``--lognet``."""
+    words = text.split(" ")
+    if not all(word.isascii() and word.isdigit() and len(word) < 8 for word in words):
+        raise UsageError(
+            f"--lognet {text!a} is not two numbers",
+            place=place,
+            hint="SIZE of a file in MB (0: no bound) and COUNT of files (0: all are kept)",
+        )
+    return [int(word) for word in words]

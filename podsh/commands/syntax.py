@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class Option:
-    """``-x``, ``--name``; takes a value where ``value`` (its name in help) is not empty.
+    """``-x``, ``--name``; takes a value where ``value`` (its name in help) is not empty, or as many
+    words as that has; ``Args`` then has them with a blank between.
 
     complete: tag of the value's candidates (see registry.py). choices: the only values allowed.
     repeat: may be given several times. bare: the value may be left out (it is then empty); the next
@@ -331,6 +332,10 @@ class _Parser:
             if not todo or todo[-1] == "--":
                 raise self.fail(f"{name} needs a value: {option.value}")
             value = todo.pop()
+        for _ in option.value.split(" ")[1:]:
+            if not todo or todo[-1].startswith("-"):
+                raise self.fail(f"{name} needs two values: {option.value}")
+            value += " " + todo.pop()
         self.check(name, value, option.choices)
         if option.repeat:
             self.values.setdefault(option.key, []).append(value)

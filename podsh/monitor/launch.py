@@ -20,7 +20,10 @@ from podsh.kernel import caps, seccomp
 from podsh.operations import STANDARD, JailPlan, Program, Tmpfs, ops_from_wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from podsh.filtering import Filter
+    from podsh.monitor.network import Setup
     from podsh.operations import Inner, Row
 
 
@@ -65,6 +68,7 @@ class Jail:
         "live",
         "masked",
         "name",
+        "network",
         "plan",
         "policy",
         "remove",
@@ -77,8 +81,12 @@ class Jail:
         self,
         begun: Begun,
         message: dict[str, Any],
+        given: Sequence[int] = (),
     ) -> None:
-        """Build what ``message`` describes; raises LaunchFailed with step, path and reason."""
+        """Build what ``message`` describes; raises LaunchFailed with step, path and reason.
+
+        given: descriptors for its network, see ``Setup``; they stay the caller's.
+        """
         self.init = init = begun.init
         self.generation = begun.generation
         usual = begun.usual
@@ -93,7 +101,7 @@ class Jail:
         self.remove: bool = message["rm"]
         self.policy: dict[str, Any] = message["policy"]
         try:
-            if rest is None or plan.net == "host" or not usual.holds():
+            if rest is None or not plan.network.own or not usual.holds():
                 raise build.Conflict
             shown = usual.builder.more(plan.ops[len(usual.ops) :], init.prepared)
             self._build(usual.builder, shown, begun.template_fd)
@@ -105,9 +113,14 @@ class Jail:
             usual.close()
         self.spec = spec_of(plan.filter)
         self.filter = filter_of(plan.filter)
+        self.network: Setup | None = None
+        if plan.network.needs_setup:
+            from podsh.monitor.network import Setup
+
+            self.network = Setup(plan.network, self.init_pid, self.state_dir, given)
 
     def _build(self, builder: build.Builder, shown: build.Lot, template_fd: int) -> None:
-        init, own_net = self.init, self.plan.net != "host"
+        init, own_net = self.init, self.plan.network.own
         records, mounts = shown
         # init attaches the binds while the paths to hide are looked for
         init.prepare(template_fd, encode.plan(records), own_net, mounts)
@@ -139,6 +152,11 @@ class Jail:
             build.make_point(home, dst[len(homes[-1].dst) + 1 :], is_dir)
         finally:
             os.close(home)
+
+    def drain(self) -> None:
+        """Wait until the log of its traffic has all of it."""
+        if self.network is not None:
+            self.network.drain()
 
     def listener(self) -> socket.socket:
         """The socket in the pod that kage asks on: the caller's. Raises LaunchFailed."""

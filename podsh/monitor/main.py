@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from podsh.operations import Row
     from podsh.wire.channel import Channel
 
+# of a launch message: itself, the connection to the portal, what the pod's network takes
+MAX_FDS = 128
 # a foreground client that never comes for its pod
 START_S = 10.0
 SETTLE_S = 0.01
@@ -47,9 +49,9 @@ def standby(
     """Wait for a launch message, then be that pod's monitor until it ends. Returns at the end.
 
     ``requests``: the socket that all standby monitors read from; a message comes with the
-    memfd of its fields and one end of the connection to the portal. ``habit``: the number of
-    what most pods begin with, and its operations. ``pages``: as the zygote had them. ``taken()``
-    tells the zygote.
+    memfd of its fields, one end of the connection to the portal, and what its network takes.
+    ``habit``: the number of what most pods begin with, and its operations. ``pages``: as the
+    zygote had them. ``taken()`` tells the zygote.
     """
     # whatever can be done before anybody waits: the namespaces are made; and no collection of
     # garbage gets between a launch and its answer
@@ -61,7 +63,7 @@ def standby(
         rehearsal.warm_up()
     except Exception as exc:
         trouble = exc  # told to whoever wants a pod; ending now would only fork the next one
-    data, received, _, _ = socket.recv_fds(requests, 64, 2, socket.MSG_CMSG_CLOEXEC)
+    data, received, _, _ = socket.recv_fds(requests, 64, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
     if not data:
         if begun is not None:
             begun.init.close()
@@ -75,7 +77,7 @@ def standby(
         if trouble is not None or begun is None:
             taken()
             raise trouble or LaunchFailed("no init")
-        _live(begun, message, portal, pages, taken)
+        _live(begun, message, received[2:], portal, pages, taken)
     except Exception as exc:
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
@@ -95,12 +97,17 @@ def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) 
 def _live(
     begun: Begun,
     message: dict[str, Any],
+    given: list[int],
     portal: socket.socket,
     pages: Pages | None,
     taken: Callable[[], None],
 ) -> None:
     try:
-        jail = Jail(begun, message)
+        try:
+            jail = Jail(begun, message, given)
+        finally:
+            for fd in given:
+                os.close(fd)
     except Exception as exc:
         taken()
         begun.init.close()
@@ -156,7 +163,11 @@ def _live(
     loop.at_rest(REST_S, rest)
     if not message["detach"]:
         loop.call_later(START_S, pod.end)
+    if jail.network is not None:
+        jail.network.watch(loop, notify)
     loop.run(lambda: pod.done)
+    if jail.network is not None:
+        jail.network.unwatch(loop)
     settle()
     server.close()
     kage.close()
@@ -164,6 +175,8 @@ def _live(
     pod.close()
     loop.close()
     _reap(jail.init_pid)
+    if jail.network is not None:
+        jail.network.close()
 
 
 def _asks(pod: Pod) -> Asks:

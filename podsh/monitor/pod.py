@@ -342,6 +342,7 @@ class Pod:
         assert program.terminal is not None
         if program.id == MAIN:
             self.state = "exited"
+            self.jail.drain()
             # written first: who is told may remove the pod at once; the portal before its clients,
             # who may ask it for a pod of the same name at once
             if self.jail.plan.program.daemon:

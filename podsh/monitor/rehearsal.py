@@ -20,6 +20,7 @@ from podsh.monitor.loop import Loop
 from podsh.monitor.pod import Pod
 from podsh.monitor.server import Server
 from podsh.monitor.terminal import Terminal
+from podsh.nets import Network
 from podsh.operations import (
     STANDARD,
     Bind,
@@ -59,7 +60,7 @@ def warm_up() -> None:
             Bind("/nowhere/at/all", None, False, True, False, False, True, ""),
             Hide((("/nowhere/at/all", ""), ("/etc/shadow*", ""), ("/etc/passwd", ""))),
         ),
-        net="none",
+        network=Network("none"),
         filter=Filter(refuse_setid=os.getuid() == 0, notify=True),
         program=Program(("true",), (("A", "b"),), ("/",), rlimits=(("CORE", 1, 1),)),
     )

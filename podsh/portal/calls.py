@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from podsh.errors import UsageError
 from podsh.kernel import abis, callnames, syscalls, whitelist
-from podsh.profiles import calls
+from podsh.profiles import calls, values
+from podsh.profiles.words import Bad
 
 if TYPE_CHECKING:
     from podsh.filtering import Filter
@@ -28,6 +29,7 @@ _SETTINGS: dict[str, type] = {
     "run.init": str,
     "run.daemon": bool,
     "run.logoutput": bool,
+    "net.log": list,
 }
 
 
@@ -37,10 +39,19 @@ def with_settings(profile: Profile, settings: dict[str, Any]) -> Profile:
         kind = _SETTINGS.get(key)
         if kind is None or not isinstance(value, kind):
             raise UsageError(f"no such setting: {key!a}", place="run")
+        if key == "net.log":
+            value = _log(value)
         table, _, name = key.partition(".")
         tables: dict[str, Any] = {table: replace(getattr(profile, table), **{name: value})}
         profile = replace(profile, **tables)
     return profile
+
+
+def _log(value: object) -> tuple[int, int]:
+    try:
+        return values.log(value)
+    except Bad as bad:
+        raise UsageError(bad.cause, place="--lognet", hint=bad.hint) from None
 
 
 def settled(plan: JailPlan, profile: Profile, blacklist: str | None = None) -> JailPlan:

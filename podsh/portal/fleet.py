@@ -24,6 +24,8 @@ from podsh.wire.framing import JSON
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from podsh.portal.networks import Given
+
 ADOPT_S = 5.0
 ASK_S = 10.0
 # ended pods without a name of the person's own are kept up to so many
@@ -55,9 +57,10 @@ class Fleet:
 
     # -- launching
 
-    async def launch(self, pod: Pod, message: dict[str, Any]) -> None:
+    async def launch(self, pod: Pod, message: dict[str, Any], given: Given) -> None:
         """Have a monitor build the pod; returns once it is ready, or running where it starts
-        by itself. Raises what the launch failed with."""
+        by itself. Raises what the launch failed with. given: what its network takes; it
+        is closed."""
         self.standbys.start()
         try:
             os.mkdir(pod.state_dir, 0o700)
@@ -71,9 +74,10 @@ class Fleet:
         self._connect(pod.name, ours)
         self.order(pod.name, "present", here=self._here)
         try:
-            await self.standbys.send(message, theirs)
+            await self.standbys.send(message, theirs, given.fds)
         finally:
             theirs.close()
+            given.close()
         wanted = {BUILDING, READY} if message["detach"] else {BUILDING}
         while pod.state in wanted:
             await self.change(pod.name)

@@ -16,7 +16,7 @@ from podsh.kernel import landlock
 from podsh.operations import Bind
 from podsh.plan import Facts, Request, make_plan
 from podsh.policy.access import Access
-from podsh.portal import bycommand, calls
+from podsh.portal import bycommand, calls, networks
 from podsh.profiles import find
 from podsh.profiles.schema import Context
 
@@ -160,6 +160,7 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
         # descriptors in flight count per user: a pod must not be able to fill podsh's share
         nofile=max(soft // 2 - 1, 64),
         scopes=landlock.has_scopes(),
+        resolvers=networks.resolvers() if "user" in (request.net, profile.net.mode) else "",
     )
     # the same for every pod but for its name; with the profile, so that no other has that id
     key = (id(profile), request, facts)

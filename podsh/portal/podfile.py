@@ -6,10 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from podsh.errors import UsageError
+from podsh.nets import LINKS
 from podsh.operations import Bind
 from podsh.profiles import calls
 
 if TYPE_CHECKING:
+    from podsh.nets import Network
     from podsh.operations import JailPlan
     from podsh.profiles.schema import Profile
 
@@ -29,8 +31,7 @@ def lines(profile: Profile, plan: JailPlan, home: str) -> list[str]:
     for op in plan.ops:
         if isinstance(op, Bind) and not op.own and (not op.optional or os.path.lexists(op.src)):
             found.append(_bind(op, home))
-    if plan.net in ("none", "loop"):
-        found.append(f"newnet {plan.net}")
+    found += _network(plan.network)
     words = {
         "home_exec": profile.fs.home_exec,
         "tmp_exec": profile.fs.tmp_exec,
@@ -41,6 +42,15 @@ def lines(profile: Profile, plan: JailPlan, home: str) -> list[str]:
     found += [word for word, on in words.items() if on]
     found += [f"capability {name}" for name in profile.caps]
     return found
+
+
+def _network(network: Network) -> list[str]:
+    if network.mode == "host":
+        return []  # as without a line
+    if network.mode not in LINKS:
+        return [f"newnet {network.mode}"]
+    mac = [network.mac or "**:**:**:**:**:**"] if network.mode == "macvlan" else []
+    return [" ".join(("newnet", network.mode, network.device, *mac, network.address))]
 
 
 def _bind(op: Bind, home: str) -> str:

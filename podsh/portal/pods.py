@@ -50,6 +50,7 @@ class Pod:
         "monitor_pid",
         "name",
         "named",
+        "network",
         "notes",
         "pid",
         "profile",
@@ -72,6 +73,7 @@ class Pod:
         self.socket = socket
         self.argv: list[str] = []
         self.caps: dict[str, Any] | None = None  # {"keep": names, "by": "ambient" or "files"}
+        self.network: dict[str, Any] = {}  # as of nets.Network.shown
         self.notes: list[str] = []
         self.named = False  # named by the person: its state directory is kept
         self.remove = False  # --rm
@@ -139,6 +141,7 @@ class Pod:
         self.caps = snapshot.get("caps")
         self.started = float(snapshot["started"])
         self.attached = bool(snapshot["attached"])
+        self.network = dict(snapshot.get("network") or {})
 
     def row(self) -> dict[str, Any]:
         """The pod for ``ps --json`` and for clients."""
@@ -157,6 +160,7 @@ class Pod:
             "exit": self.exit,
             "signal": self.signal,
             "attached": self.attached,
+            "network": self.network or None,
             "error": self.error,
             "state_dir": self.state_dir,
             "socket": None if self.ended else self.socket,

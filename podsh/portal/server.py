@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
-from podsh.portal import chart, launch, podfile, records
+from podsh.portal import chart, launch, networks, podfile, records
 from podsh.portal.decisions import Decisions, path_of
 from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
@@ -221,6 +221,8 @@ class Portal:
         pod.named = message.get("name") is not None or bool(source)
         pod.remove = bool(message.get("rm"))
         pod.argv = list(plan.program.argv)
+        plan, given = networks.settled(plan, profile, fleet.pods.values(), pod.state_dir)
+        pod.network = plan.network.shown()
         detach = bool(message.get("detach")) or plan.program.daemon
         if not detach:
             promised = [p for p in self._promised.get(client, ()) if not p.ended]
@@ -242,6 +244,7 @@ class Portal:
                 "request": request,
                 "policy": start.policy,
             },
+            given,
         )
         notes = [*start.notes, *plan.notes]
         if plan.program.log:
@@ -264,6 +267,8 @@ class Portal:
         start = launch.start(self._domains, self._library, message, ctx)
         name = launch.choose_name(message, start.profile, self._fleet.pods)
         plan = launch.plan(message, start.profile, name, ctx)
+        pods = self._fleet.pods.values()
+        plan = networks.foretold(plan, start.profile, pods, launch.state_dir(name))
         return {"lines": plan.describe(), "notes": [*start.notes, *plan.notes]}
 
     async def pod_file(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from podsh.kernel import fds
 from podsh.portal.habit import Habit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 TEMPLATE_FD = 250
 SOCKET_FD = 251
@@ -181,8 +181,11 @@ class Standbys:
         """The zygote's."""
         return self._zygote.pid if self._zygote is not None else None
 
-    async def send(self, message: dict[str, Any], portal: socket.socket) -> None:
-        """A launch, for whichever standby takes it, with its end of the connection to us."""
+    async def send(
+        self, message: dict[str, Any], portal: socket.socket, given: Sequence[int] = ()
+    ) -> None:
+        """A launch, for whichever standby takes it, with its end of the connection to us, and the
+        descriptors that its network takes."""
         rows = message["plan"]["ops"]
         message["rests"] = self._habit.rests(rows)
         if self._habit.learn(rows):
@@ -192,7 +195,7 @@ class Standbys:
             with fds.memfd(marshal.dumps(message)) as data:
                 while self._requests is not None:
                     try:
-                        passed = (data.fileno(), portal.fileno())
+                        passed = (data.fileno(), portal.fileno(), *given)
                         socket.send_fds(self._requests, [b"launch"], passed)
                         return
                     except BlockingIOError:  # many launches are waiting for a standby

@@ -10,7 +10,7 @@
     seccomp_allow CALL            (or seccomp) any of them makes a whitelist, first lines first
     seccomp_block CALL
     capability CAP_X
-    newnet none|loop|ipvlan DEV ADDR|macvlan DEV MAC ADDR     (or netns)
+    newnet none|loop|ipvlan DEV ADDR|macvlan DEV MAC ADDR     (or netns; beside jettison: user)
     x11                           (or X11)
     cmdr NAME
 
@@ -199,11 +199,7 @@ class _Reader:
     def cmdr(self, words: list[str]) -> None:
         name = _one("cmdr", words, "NAME")
         self.once("run.cmdr", "cmdr")
-        if "/" in name or name.startswith("."):
-            raise Bad(
-                f"cmdr {quoted(name)} is no plain name", "name a file of your cmdrs directory"
-            )
-        self.set("run.cmdr", name)
+        self.set("run.cmdr", v.script(name))
 
 
 def _at_most(keyword: str, words: list[str], most: int, form: str) -> None:
@@ -266,6 +262,7 @@ def _capability(reader: _Reader, words: list[str]) -> None:
 _NETS: dict[str, tuple[str, ...]] = {
     "none": (),
     "loop": (),
+    "user": (),
     "ipvlan": ("DEV", "ADDR"),
     "macvlan": ("DEV", "MAC", "ADDR"),
 }

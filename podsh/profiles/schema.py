@@ -62,7 +62,7 @@ class Run:
     init: str | None = None
     daemon: bool = False
     logoutput: bool = False
-    cmdr: str | None = None  # .pod only: a script of the user's cmdrs directory
+    cmdr: str | None = None  # a script of the user's cmdrs directory
 
 
 @dataclass(frozen=True, slots=True)

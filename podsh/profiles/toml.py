@@ -43,6 +43,7 @@ TABLES: dict[str, dict[str, Checker]] = {
         "init": v.string,
         "daemon": v.boolean,
         "logoutput": v.boolean,
+        "cmdr": v.script,
     },
     "seccomp": {
         "allow": v.calls,

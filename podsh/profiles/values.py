@@ -27,7 +27,9 @@ _UNITS = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _CALL = re.compile(r"[a-z0-9_]{1,64}\Z")
 _VARIABLE = re.compile(r"[^=\0]{1,255}\Z")
 _DEVICE = re.compile(r"[^\s/:\0]{1,15}\Z")  # IFNAMSIZ is 16, with its NUL
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+_MAC = re.compile(r"([0-9a-f]{2}|\*\*|xx)(:([0-9a-f]{2}|\*\*|xx)){5}\Z")
+ANY_BYTE = "**"
+ANY_MAC = ":".join([ANY_BYTE] * 6)
 _HEX_ID = re.compile(r"[0-9a-f]{32}\Z")
 _TYPES = {bool: "a boolean", int: "an integer", float: "a number", str: "a string",
           list: "an array", dict: "a table"}  # fmt: skip
@@ -243,15 +245,28 @@ def device(value: Any) -> str:
 
 
 def mac(value: Any) -> str | None:
-    """``aa:bb:cc:dd:ee:ff``; all stars: the kernel's choice (None)."""
+    """``aa:bb:cc:dd:ee:ff``; ``**`` or ``xx`` for bytes that are free; all free: the kernel's
+    choice (None)."""
     text = string(value).lower()
-    if text == "**:**:**:**:**:**":
-        return None
     if not _MAC.match(text):
         raise Bad(
             f"{quoted(text)} is no hardware address",
-            "write aa:bb:cc:dd:ee:ff, or **:**:**:**:**:** for a random one",
+            f"write aa:bb:cc:dd:ee:ff, 52:54:00:**:**:**, or {ANY_MAC} for a random one",
         )
+    text = text.replace("xx", ANY_BYTE)
+    if text == ANY_MAC:
+        return None
+    first = text[:2]
+    if first != ANY_BYTE and int(first, 16) & 1:
+        raise Bad(f"{quoted(text)} is a multicast address", "write an even first byte, such as 52")
+    return text
+
+
+def script(value: Any) -> str:
+    """The name of a file in a directory that is known."""
+    text = string(value)
+    if not text or "/" in text or text.startswith("."):
+        raise Bad(f"{quoted(text)} is no plain name", "name a file of your cmdrs directory")
     return text
 
 

@@ -221,13 +221,6 @@ def test_listcalls(podsh: Podsh) -> None:
     assert {entry["call"]: entry["number"] for entry in entries} == NR
 
 
-@pytest.mark.parametrize("option", ["--lognet=1"])
-def test_options_that_are_not_there_yet_are_refused_by_name(podsh: Podsh, option: str) -> None:
-    done = podsh.run("jettison", "/bin/true", pod(podsh, "later"), option)
-    assert done.code == 2
-    assert f"{option.partition('=')[0]} is not in this version" in done.err
-
-
 def test_jettisons_order_of_words(podsh: Podsh) -> None:
     """Program, pod, options, and the program's arguments from the first unknown one on."""
     name = pod(podsh, "words")

@@ -7,7 +7,7 @@ import its own room, ``errors`` and ``paths`` (but the pure rooms: these list wh
 
 from __future__ import annotations
 
-PURE = ("policy", "plan", "operations", "filtering", "errors", "paths", "globs")
+PURE = ("policy", "plan", "operations", "filtering", "nets", "errors", "paths", "globs")
 
 INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__main__", ("cli",)),
@@ -19,17 +19,28 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
     # what calls and capabilities are called, and nothing of the kernel's own
     ("profiles", ("policy", "errors", "kernel.callnames", "kernel.syscalls", "kernel.caps")),
     ("filtering", ()),
-    ("operations", ("filtering",)),
-    ("plan", ("operations", "filtering", "profiles.schema", "errors", "kernel.caps")),
+    ("nets", ()),
+    ("operations", ("filtering", "nets")),
+    ("plan", ("operations", "filtering", "nets", "profiles.schema", "errors", "kernel.caps")),
     ("kernel", ()),
     ("native.hatch_build", ("commands.manual",)),
     ("native", ()),
     ("jail", ("operations", "kernel", "native", "globs")),
-    ("monitor", ("jail", "policy", "kernel", "wire", "operations", "filtering")),
+    ("monitor", ("jail", "policy", "kernel", "wire", "operations", "filtering", "nets")),
     ("portal.zygote", ("monitor", "operations", "profiles", "plan", "wire", "kernel")),
     (
         "portal",
-        ("globs", "profiles", "policy", "plan", "operations", "filtering", "wire", "kernel"),
+        (
+            "globs",
+            "profiles",
+            "policy",
+            "plan",
+            "operations",
+            "filtering",
+            "nets",
+            "wire",
+            "kernel",
+        ),
     ),
     ("console", ("wire", "commands", "portal.client")),
     ("commands.copying", ("kernel.mounts", "kernel.uapi")),

@@ -39,7 +39,7 @@ def source(tag: str, _prefix: str) -> list[tuple[str, str]]:
         ("attach web ", []),
         ("run -p ", ["dev", "net"]),
         ("run --profile=d", ["--profile=dev"]),
-        ("run --net ", ["none", "loop", "host"]),
+        ("run --net ", ["none", "loop", "host", "user"]),
         ("run --ne", ["--net"]),
         ("run -d --de", []),
         ("run --ro x --r", ["--rm", "--ro", "--rw"]),

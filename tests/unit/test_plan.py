@@ -11,7 +11,7 @@ from podsh import operations as o
 from podsh import plan as p
 from podsh.errors import UsageError
 from podsh.kernel import caps
-from podsh.profiles.schema import Access, Bind, Fs, Limits, Net, Profile, Run, Seccomp, Where
+from podsh.profiles.schema import Access, Bind, Fs, Limits, Profile, Run, Seccomp, Where
 
 HERE = Where("web.toml", 3)
 FACTS = p.Facts(
@@ -125,7 +125,6 @@ def test_what_a_program_preloads_itself_comes_first() -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({"net": Net(mode="macvlan")}, "macvlan"),
         ({"limits": Limits(memory=1 << 30)}, r"\[limits\] memory"),
     ],
 )

@@ -17,8 +17,8 @@ RW = Option("--rw", value="PATH", complete="path", repeat=True, help="show PATH,
 NET = Option(
     "--net",
     value="MODE",
-    choices=("none", "loop", "host"),
-    help="network: none, loop or host",
+    choices=("none", "loop", "host", "user"),
+    help="network: none, loop, host, or user (the outside, not the host)",
 )
 ENV = Option(
     "--env",
@@ -35,6 +35,11 @@ LAUNCH = (
     Option("--init", value="SCRIPT", help="run SCRIPT of the pod first; its failure is the end"),
     Option("--daemon", help="no terminal; goes on alone (see: logs)"),
     Option("--logoutput", help="what it writes also into ./POD-TIME.log, line by line"),
+    Option(
+        "--lognet",
+        value="SIZE COUNT",
+        help="keep the pod's network traffic: COUNT files of SIZE MB (0: no bound)",
+    ),
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -121,7 +126,6 @@ COMMANDS: tuple[Command, ...] = (
             Option("--listcalls", help="list every call that the filter knows (--json)"),
             Option("-p", "--procname", value="NAME", help="the program's argv[0]"),
             *LAUNCH,
-            Option("--lognet", value="SIZE", help="SIZE COUNT: keep the pod's network traffic"),
         ),
         words=(
             Word("PROGRAM", complete="program", optional=True),

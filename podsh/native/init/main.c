@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "check.h"
 #include "enter.h"
 #include "jail.h"
@@ -30,6 +31,8 @@ int main(int argc, char **argv)
 		jail(fd_of(argv[2]), argv);
 	if (argc >= 2 && !strcmp(argv[1], "log"))
 		keep_log(argc, argv);
+	if (argc >= 5 && !strcmp(argv[1], "beside") && fd_of(argv[2]) >= 0)
+		beside(fd_of(argv[2]), argv + 3);
 #ifdef PODSH_CHECKS
 	if (argc == 3 && !strcmp(argv[1], "check"))
 		return check(argv[2]);
@@ -37,7 +40,8 @@ int main(int argc, char **argv)
 	fputs("podsh-init: part of podsh, not to be run by hand\n"
 	      "usage: podsh-init enter TEMPLATE_FD -- PROGRAM ARGUMENT...\n"
 	      "       podsh-init jail CONTROL_FD\n"
-	      "       podsh-init log LIMIT DIRECTORY FILE IN ONTO [IN ONTO]\n",
+	      "       podsh-init log LIMIT DIRECTORY FILE IN ONTO [IN ONTO]\n"
+	      "       podsh-init beside CONTROL_FD OPTION... -- PROGRAM ARGUMENT...\n",
 	      stderr);
 	return 2;
 }

@@ -159,7 +159,7 @@ def test_the_list_of_keys_is_the_schema() -> None:
         "x11": s.Display, "wayland": s.Display, "access": s.Access,
     }  # fmt: skip
     for table, kind in classes.items():
-        assert set(toml.TABLES[table]) == set(kind.__slots__) - {"bind", "cmdr"}
+        assert set(toml.TABLES[table]) == set(kind.__slots__) - {"bind"}
     assert set(toml.TABLES) - {"caps"} == set(classes)
     own = {"where", "within", "label", "literal"}
     assert set(s.Bind.__slots__) - own == set(RawBind._fields) - own
