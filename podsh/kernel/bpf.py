@@ -14,7 +14,7 @@ from podsh.kernel.refusals import INT, Compare
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from podsh.kernel.refusals import Rule, Test
+    from podsh.kernel.refusals import Differs, Rule, Test
 
 Piece = list[tuple[int, int, int, int]]
 
@@ -152,6 +152,38 @@ def in_order(rules: Sequence[Rule]) -> Piece:
             body = _tested(test, body)
         code += body
     return code
+
+
+def at_once(arch: int, calls: Mapping[int, Sequence[Test]], cookie: Differs) -> Piece:
+    """Calls by number that are allowed with the cookie where their tests hold, before anything
+    else is looked at; runs off the end for all others. No argument is looked at but of these
+    calls: the kernel remembers what is allowed whatever its arguments."""
+    code: Piece = []
+    begins: dict[tuple[Test, ...], int] = {}  # of each body, counted from the end
+    for tests in dict.fromkeys(map(tuple, calls.values())):
+        body = _equal(cookie, ret(ALLOW))
+        for test in tests:
+            body = _tested(test, body)
+        code = [*body, *skip(len(code)), *code]
+        begins[tests] = len(code)
+    tree = _numbers({nr: len(code) - begins[tuple(tests)] for nr, tests in calls.items()})
+    code = [(LOAD, 0, 0, NR), *tree, *skip(len(code)), *code]
+    return [(LOAD, 0, 0, ARCH), *unless_equal(arch, len(code)), *code]
+
+
+def _numbers(targets: Mapping[int, int]) -> Piece:
+    """One comparison after the other; ``targets``: instructions behind the skip that follows."""
+    last = len(targets)
+    return [
+        (JUMP_EQUAL, last - at + place, 0, nr) for at, (nr, place) in enumerate(targets.items())
+    ]
+
+
+def _equal(cookie: Differs, body: Piece) -> Piece:
+    """``body`` where an argument is this one, all 64 bits, else jump over it."""
+    low = ARGUMENTS + 8 * cookie.argument
+    high = [(LOAD, 0, 0, low + 4), *unless_equal(cookie.value >> 32, len(body)), *body]
+    return [(LOAD, 0, 0, low), *unless_equal(cookie.value & INT, len(high)), *high]
 
 
 def _tested(test: Test, body: Piece) -> Piece:

@@ -1,8 +1,9 @@
 """The system-call filter, and its cache.
 
-One program: first a binary tree over the call's number (bpf.py) that knows which calls there are
-and which the pod may make (whitelist.py), foreign ABIs included; then, for calls whose arguments
-matter, refusals.py and requests.py compiled by libseccomp.
+One program: first the few calls that the shim makes most; then a binary tree over the call's number
+(bpf.py) that knows which calls there are and which the pod may make (whitelist.py), foreign ABIs
+included; then, for calls whose arguments matter, refusals.py and requests.py compiled by
+libseccomp.
 
 A program is an array of ``struct sock_filter`` (<linux/filter.h>: u16 code, u8 jt, u8 jf, u32 k).
 It is compiled by a process of its own, once for each kind of filter, and then read from the cache.
@@ -24,8 +25,8 @@ from podsh.errors import KernelLacks, PodshError, from_wire
 from podsh.kernel import abis, bpf, callnames, helper, syscalls, whitelist
 from podsh.kernel.bpf import INSTRUCTION, MAX_INSTRUCTIONS
 from podsh.kernel.fds import OwnedFd
-from podsh.kernel.refusals import Compare, refusals, refuse
-from podsh.kernel.requests import requests
+from podsh.kernel.refusals import MAKINGS, OPENS, Compare, refusals, refuse
+from podsh.kernel.requests import NO_COOKIE, requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from podsh.kernel.refusals import Rule
 
 # raise it when the same rules would be compiled into another program: old caches are then missed
-VERSION = 2
+VERSION = 3
+# nothing but making files is ever refused of these
+_FREQUENT = ("newfstatat", "openat", "statx")
 
 _DIGEST = 32  # a cached file is a SHA-256 and the program
 _MAX_FILE = _DIGEST + MAX_INSTRUCTIONS * INSTRUCTION.size
@@ -225,7 +228,8 @@ def build(spec: FilterSpec, arch: str | None = None) -> bytes:
     if arch != syscalls.native():
         known -= _untranslatable(arch)
         rules = [rule for rule in rules if numbers[rule.call] in known]
-    program = bpf.encode(_by_number(spec, arch, known)) + _compile(rules, arch)
+    first = [*_at_once(spec, arch, known), *_by_number(spec, arch, known)]
+    program = bpf.encode(first) + _compile(rules, arch)
     if len(program) > MAX_INSTRUCTIONS * INSTRUCTION.size:
         raise KernelLacks(f"the filter is too long: {len(program) // 8} instructions")
     return program
@@ -298,8 +302,20 @@ def _exported(program: Any) -> bytes:
         return file.read()
 
 
+def _at_once(spec: FilterSpec, arch: str, known: set[int]) -> bpf.Piece:
+    """Runs first: what the shim calls most is decided by a few instructions, refusals included."""
+    numbers = syscalls.NAMES[arch]
+    calls: dict[int, tuple[Compare, ...]] = {}
+    for name in _FREQUENT if spec.notify else ():
+        number = numbers.get(name, -1)
+        if number in known and whitelist.action(name, spec) is None:
+            making = spec.refuse_setid and name in OPENS
+            calls[number] = (Compare(OPENS[name], sum(MAKINGS), 0),) if making else ()
+    return bpf.at_once(syscalls.AUDIT_ARCH[arch], calls, NO_COOKIE) if calls else []
+
+
 def _by_number(spec: FilterSpec, arch: str, known: set[int]) -> bpf.Piece:
-    """Runs first. Ends with a verdict, or runs on into libseccomp's part: for calls that the
+    """Runs next. Ends with a verdict, or runs on into libseccomp's part: for calls that the
     lists let by, and for foreign ABIs that the pod may not use, which it kills.
     """
     verdicts: dict[int, int] = {}
