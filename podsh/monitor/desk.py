@@ -86,6 +86,8 @@ class Desk:
         # what was denied because nobody was there to be asked: path and mode
         self.unasked: dict[tuple[str, str], None] = {}
         self._sockets = Sockets()
+        # what is hidden below every grant, and whose rules that is by
+        self._hiding: tuple[tuple[int, int, int], list[Hide]] | None = None
         self._denials = 0
         self._quiet_until = 0.0
         self.forget: Callable[[], None] = lambda: None  # what was seen there may be gone
@@ -127,9 +129,8 @@ class Desk:
             if decision.verdict == "deny":
                 self._deny(call, want, decision.rule)
                 break
-            if decision.verdict == "transition":
-                self._moved(before, asked, decision, call.pid)
-            self._show(call, want, self._missing(want, decision))
+            move = (before, asked, decision) if decision.verdict == "transition" else None
+            self._show(call, want, self._missing(want, decision), move)
             return
         call.proceed()
 
@@ -147,13 +148,24 @@ class Desk:
         self._state = self.state if try_only else state
         return decision
 
-    def _show(self, call: Call, want: Want, adds: Iterable[Access]) -> None:
+    def _show(
+        self,
+        call: Call,
+        want: Want,
+        adds: Iterable[Access],
+        move: tuple[State, Asked, Decision] | None,
+    ) -> None:
+        pid = call.pid
+
         def told(error: PodshError | None) -> None:
-            if error is not None:
-                self._note(f"cannot show {want.path}: {error.cause}")
             os.close(want.fd)
             del call.wants[0]
             self.lacking(call)
+            # the program goes on before anybody is told
+            if move is not None:
+                self._moved(*move, pid)
+            if error is not None:
+                self._note(f"cannot show {want.path}: {error.cause}")
 
         self._lay(adds, told, want)
 
@@ -189,7 +201,12 @@ class Desk:
                 os.close(fd)
 
     def _hides(self) -> list[Hide]:
-        return [Hide(tuple((text, "access.deny") for text in self.state.hiding()))]
+        state = self.state
+        now = (id(state.index), len(state.index.domains), state.voices)
+        if self._hiding is None or self._hiding[0] != now:
+            hides = [Hide(tuple((text, "access.deny") for text in state.hiding()))]
+            self._hiding = now, hides
+        return self._hiding[1]
 
     def _moved(self, before: State, asked: Asked, decision: Decision, pid: int) -> None:
         self._mounts.hostname(hostname(self.state.name))

@@ -111,8 +111,8 @@ class Mounts:
             for lay in lays:
                 made = grant.assemble(lay.found, lay.dst, lay.attrs, hides, now.values())
                 steps.append((lay, made))
-                now = {path: kept for path, kept in now.items() if not below(path, lay.dst)}
-                now |= {entry.dst: entry for entry in made.inner} | {lay.dst: made.shown}
+                if len(lays) > 1:
+                    now = _under(now, Layer(made.shown, made.inner))
         except BaseException:
             for _, made in steps:
                 os.close(made.tree)

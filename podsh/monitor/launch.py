@@ -69,6 +69,7 @@ class Jail:
         "masked",
         "name",
         "network",
+        "own",
         "plan",
         "policy",
         "remove",
@@ -129,6 +130,7 @@ class Jail:
         self.shown = [
             Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
         ]
+        self.own = [entry for entry in self.shown if entry.own]
         self.masked = next(iter(builder.masks), None)
 
     def look(self) -> Live:
@@ -144,7 +146,7 @@ class Jail:
 
     def place(self, dst: str, is_dir: bool) -> None:
         """Make a mount point in the pod's own home, where ``dst`` lies in one. OSError."""
-        homes = [entry for entry in self.shown if entry.own and below(dst, entry.dst)]
+        homes = [entry for entry in self.own if below(dst, entry.dst)]
         if not homes or any(below(dst, e.dst) and not e.own for e in self.shown):
             return
         home = os.open(homes[-1].src, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -64,10 +64,26 @@ def _joined(mask: int, bit: int) -> int:
     return mask | bit if mask else bit
 
 
+def _narrowed(node: _Node, masks: tuple[int, ...], mask: int) -> tuple[int, ...]:
+    """Who of ``mask`` has which of ``BITS`` at ``node``, where its parent has ``masks``."""
+    own = node.own & mask
+    return tuple(
+        [old ^ (old & own) | (here & mask) for old, here in zip(masks, node.by_bit, strict=True)]
+    )
+
+
+def _everybodys(masks: tuple[int, ...], mask: int) -> int:
+    """The permissions that all of ``mask`` have."""
+    if masks[0] != mask:
+        return 0
+    return sum([bit for bit, whose in zip(BITS, masks, strict=True) if whose == mask])
+
+
 class Index:
     """All domains that a pod may be in."""
 
     __slots__ = (
+        "_alike",
         "_ask",
         "_chains",
         "_deny",
@@ -89,6 +105,7 @@ class Index:
         self._chains: dict[str, tuple[_Node, ...]] = {}
         self._ask = Patterns()
         self._deny = Patterns()
+        self._alike: tuple[int, set[_Node]] = 0, set()  # of so many domains
         self._meets: dict[int, Reach] = {}
         self._rules: dict[tuple[int, str, str], Pattern | None] = {}
         for domain in domains:
@@ -213,22 +230,55 @@ class Index:
         return self._meets[mask]
 
     def _met(self, mask: int) -> Iterator[tuple[str, int]]:
-        ahead = [("", self._root, [0] * len(BITS))] if mask else []
+        ahead = [("", self._root, (0,) * len(BITS))] if mask else []
         while ahead:
             path, node, masks = ahead.pop()
-            if own := node.own & mask:
-                masks = [
-                    old ^ (old & own) | (here & mask)
-                    for old, here in zip(masks, node.by_bit, strict=True)
-                ]
-                if masks[0] == mask:
-                    pairs = zip(BITS, masks, strict=True)
-                    yield path or "/", sum(bit for bit, whose in pairs if whose == mask)
+            if node.own & mask:
+                masks = _narrowed(node, masks, mask)
+                if perms := _everybodys(masks, mask):
+                    yield path or "/", perms
             # below a kid all of these must have entries, or nothing there is everybody's
             missing = mask ^ masks[0]
             for name, kid in node.kids.items():
                 if kid.below & mask and kid.below & missing == missing:
                     ahead.append((f"{path}/{name}", kid, masks))
+
+    def widened(self, mask: int, old: int) -> tuple[Access, ...]:
+        """What must be laid over ``meet(old)`` to get ``meet(mask)``, as ``access.added`` has it;
+        ``mask`` is a part of ``old``. Only what domains differ in is looked at."""
+        found: list[Access] = []
+        alike = self._all_alike()
+        none = (0,) * len(BITS)
+        ahead = [("", self._root, none, none, 0)]
+        while ahead:
+            path, node, masks, before, laid = ahead.pop()
+            if node.own & old:
+                masks, before = _narrowed(node, masks, mask), _narrowed(node, before, old)
+                now = _everybodys(masks, mask)
+                if now != laid if laid else now & ~_everybodys(before, old):
+                    found.append(Access(path or "/", now))
+                    laid = now
+            missing = mask ^ masks[0]
+            for name, kid in node.kids.items():
+                if laid or (kid not in alike and kid.below & missing == missing):
+                    ahead.append((f"{path}/{name}", kid, masks, before, laid))
+        return tuple(sorted(found, key=lambda access: access.path.split("/")))
+
+    def _all_alike(self) -> set[_Node]:
+        """Nodes at and below which all domains have the same entries."""
+        if self._alike[0] == len(self.domains):
+            return self._alike[1]
+        whole = (1 << len(self.domains)) - 1
+        order = [self._root]
+        for node in order:
+            order += node.kids.values()
+        found: set[_Node] = set()
+        for node in reversed(order):
+            if node.own in (0, whole) and all(bit in (0, whole) for bit in node.by_bit):
+                if all(kid in found for kid in node.kids.values()):
+                    found.add(node)
+        self._alike = len(self.domains), found
+        return found
 
     def covering(self, domain: Domain) -> int:
         """The loaded domains that show all that ``domain`` shows, in no stricter a way, and hide

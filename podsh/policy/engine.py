@@ -64,7 +64,9 @@ def step(state: State, request: Request, approved: bool = False) -> tuple[State,
         "ask" if asked else "transition",
         asked or rules.bind(next(state.index.members(able)), request),
         state.name_of(able),
-        added(moved.effective(), state.effective()),
+        added(moved.effective(), state.effective())
+        if state.grants
+        else state.index.widened(able, state.candidates),
         tuple(sorted({*state.hiding()} - {*moved.hiding()})),
     )
     return (state if asked else moved), decision

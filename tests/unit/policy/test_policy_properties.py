@@ -59,6 +59,19 @@ def test_the_meet_is_what_all_show(each: list[Domain], mask: int) -> None:
     assert Reach(meet.pieces).pieces == meet.pieces
 
 
+@given(p.lists_of_domains(), st.integers(1, 63), st.integers(1, 63))
+def test_what_a_move_adds_is_what_the_meets_differ_in(
+    each: list[Domain], mask: int, more: int
+) -> None:
+    index = Index(each)
+    mask &= (1 << len(each)) - 1
+    assume(mask)
+    old = mask | (more & (1 << len(each)) - 1)
+    # twice: what is alike is found once
+    for _ in range(2):
+        assert index.widened(mask, old) == added(index.meet(mask), index.meet(old))
+
+
 @given(p.domains(), p.lists_of_domains())
 def test_who_covers_a_profile_shows_all_of_it(own: Domain, each: list[Domain]) -> None:
     index = Index(each)
