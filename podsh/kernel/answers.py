@@ -45,7 +45,7 @@ def _bind(name: str, result: type | None, *parameters: type) -> ctypes._NamedFun
 _new = _bind("answers", c_void_p, c_uint32, c_int)
 _rule = _bind("answers_rule", None, c_void_p, *(c_uint32, c_int, c_int, c_int, c_int, c_uint32))
 _device = _bind("answers_device", c_int, c_void_p, c_uint64, c_int)
-_believe = _bind("answers_believe", None, c_void_p, c_void_p, c_uint32)
+_believe = _bind("answers_believe", None, c_void_p, c_void_p)
 _forget = _bind("answers_forget", None, c_void_p)
 _count = _bind("answers_count", c_uint64, c_void_p)
 _free = _bind("answers_free", None, c_void_p)
@@ -113,9 +113,10 @@ class Desk:
             raise OSError(code, os.strerror(code))
         return NOTIF.unpack(self._note)
 
-    def believe(self, for_ms: int) -> None:
-        """The call received last lacked nothing that is to be had: nor do others like it."""
-        _believe(self._answers, self._at, for_ms)
+    def believe(self) -> None:
+        """The call received last lacked nothing that is to be had: for a while, nor do others
+        like it."""
+        _believe(self._answers, self._at)
 
     def close(self) -> None:
         """Once; nothing may be received after."""

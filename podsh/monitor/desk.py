@@ -156,6 +156,8 @@ class Desk:
         move: tuple[State, Asked, Decision] | None,
     ) -> None:
         pid = call.pid
+        if move is not None:
+            self._mounts.hostname(hostname(self.state.name))
 
         def told(error: PodshError | None) -> None:
             os.close(want.fd)
@@ -209,7 +211,6 @@ class Desk:
         return self._hiding[1]
 
     def _moved(self, before: State, asked: Asked, decision: Decision, pid: int) -> None:
-        self._mounts.hostname(hostname(self.state.name))
         self._emit(
             events.Transition(
                 pod=self._pod,
@@ -314,6 +315,7 @@ class Desk:
         asked = Asked(request.path, request.mode)
         before = self.state
         self._state, decision = engine.step(before, asked, approved=True)
+        self._mounts.hostname(hostname(self.state.name))
 
         def laid(error: PodshError | None) -> None:
             if error is None:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 # the thread goes on at once when a call comes, whatever the loop is doing
 SWITCH_S = 1e-5
-# how long a call that lacked nothing to be had is believed to lack nothing still
-_BELIEVED_MS = 1000
 _STACK_BYTES = 256 << 10
 _WRITES = {
     Act.OPEN: 3 | O_CREAT | O_TRUNC | O_TMPFILE_BIT,
@@ -205,7 +203,7 @@ class Listeners:
             pass  # gone, or not readable for us: the kernel decides
         else:
             if not lacking:
-                desk.believe(_BELIEVED_MS)
+                desk.believe()
         if lacking and notify.valid(listener, note.id):
             self._lacking(Held(listener, note.id, note.pid, lacking))
             return

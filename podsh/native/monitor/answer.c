@@ -26,6 +26,11 @@
 #define PAGE 4096u
 #define DEVICES 16
 #define BELIEFS 1024 /* a power of two */
+/* A call that lacked nothing that is to be had: how long others like it are believed to lack
+ * nothing either. By its path the host may come to have something; of the same program, not changed
+ * since, only its interpreter could go. */
+#define BY_PATH_MS 1000
+#define BY_OBJECT_MS 60000
 #define READABLE 0444
 
 /* A call that looks or executes; index of an argument, or -1. */
@@ -55,6 +60,7 @@ struct answers {
 /* A thread's own. */
 struct desk {
 	struct seccomp_notif note;
+	uint64_t object; /* what is executed: this version of it; 0: not there */
 	char path[2 * PAGE + 1];
 };
 
@@ -62,7 +68,7 @@ EXPORT struct answers *podsh_answers(uint32_t arch, int root);
 EXPORT void podsh_answers_rule(struct answers *all, uint32_t nr, int path, int by, int flags,
                                int looks, uint32_t writes);
 EXPORT int podsh_answers_device(struct answers *all, uint64_t device, int masks);
-EXPORT void podsh_answers_believe(struct answers *all, const struct desk *desk, uint32_t for_ms);
+EXPORT void podsh_answers_believe(struct answers *all, const struct desk *desk);
 EXPORT void podsh_answers_forget(struct answers *all);
 EXPORT uint64_t podsh_answers_count(struct answers *all);
 EXPORT void podsh_answers_free(struct answers *all);
@@ -138,19 +144,22 @@ static uint64_t key_of(const struct answers *all, const struct desk *desk)
 	uint64_t hash = mix(0, (uint64_t)data->nr);
 	hash = mix(hash, rule->by < 0 ? 0 : data->args[rule->by]);
 	hash = mix(hash, rule->flags < 0 ? 0 : data->args[rule->flags]);
+	if (!rule->looks)
+		return desk->object ? mix(hash, desk->object) | 1 : 0;
 	for (const char *at = desk->path; *at; at++)
 		hash = mix(hash, (unsigned char)*at);
 	return hash | 1;
 }
 
-/* The call on the desk lacked nothing that is to be had: so are others like it, for a while. */
-void podsh_answers_believe(struct answers *all, const struct desk *desk, uint32_t for_ms)
+/* The call on the desk lacked nothing that is to be had: others like it are believed. */
+void podsh_answers_believe(struct answers *all, const struct desk *desk)
 {
 	uint64_t key = key_of(all, desk);
 	if (!key)
 		return;
 	pthread_mutex_lock(&all->lock);
-	all->beliefs[key >> 32 & (BELIEFS - 1)] = (struct belief){key, now_ms() + for_ms};
+	uint64_t until = now_ms() + (desk->object ? BY_OBJECT_MS : BY_PATH_MS);
+	all->beliefs[key >> 32 & (BELIEFS - 1)] = (struct belief){key, until};
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -252,10 +261,31 @@ static bool is_nowhere(int root, const char *path)
 	       (errno == ENOENT || errno == ENOTDIR);
 }
 
+/* Whether the path leads to something that the pod shows; *found is filled where it leads to
+ * anything. */
+static bool is_shown(struct answers *all, const char *path, struct stat *found)
+{
+	int fd = look(all->root, path, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	if (fd < 0)
+		return false;
+	bool shown = fstat(fd, found) == 0 && !is_hollow(all, found);
+	close(fd);
+	return shown;
+}
+
+static uint64_t version_of(const struct stat *found)
+{
+	uint64_t hash = mix(mix(1, found->st_dev), found->st_ino);
+	hash = mix(hash, (uint64_t)found->st_ctim.tv_sec);
+	return mix(hash, (uint64_t)found->st_ctim.tv_nsec) | 1;
+}
+
 static bool lacks_nothing(struct answers *all, struct desk *desk)
 {
 	const struct seccomp_data *data = &desk->note.data;
+	struct stat found;
 	desk->path[0] = '\0';
+	desk->object = 0;
 	if (data->arch != all->arch || data->nr < 0 || data->nr >= CALLS)
 		return false;
 	const struct rule *rule = &all->rules[data->nr];
@@ -264,17 +294,13 @@ static bool lacks_nothing(struct answers *all, struct desk *desk)
 	read_path(desk, (pid_t)desk->note.pid, data->args[rule->path]);
 	if (desk->path[0] != '/')
 		return false;
-	if (!rule->looks && is_nowhere(all->root, desk->path))
-		return true;
-	if (rule->looks && !(rule->by >= 0 && data->args[rule->by] & rule->writes)) {
-		int fd = look(all->root, desk->path, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-		if (fd >= 0) {
-			struct stat found;
-			bool there = fstat(fd, &found) == 0 && !is_hollow(all, &found);
-			close(fd);
-			return there;
-		}
-		if (errno == ENOENT && is_nowhere(all->root, desk->path))
+	if (!rule->looks) {
+		if (is_shown(all, desk->path, &found))
+			desk->object = version_of(&found);
+		else if (is_nowhere(all->root, desk->path))
+			return true;
+	} else if (!(rule->by >= 0 && data->args[rule->by] & rule->writes)) {
+		if (is_shown(all, desk->path, &found) || is_nowhere(all->root, desk->path))
 			return true;
 	}
 	return is_believed(all, desk);
