@@ -99,9 +99,7 @@ def assemble(
         if found.path == path or below(found.path, path):
             raise UsageError(f"is hidden from every pod ({where})", place=found.path)
     inside = f"{dst.rstrip('/')}/"
-    inner = [
-        entry for entry in shown if entry.dst.startswith(inside) and not _covered(entry, mine)
-    ]
+    inner = [entry for entry in shown if entry.dst.startswith(inside) and not _covered(entry, mine)]
     inner.sort(key=lambda entry: entry.dst.split("/"))
     masks = _masks(mine, of_kernel, hidden)
     tree = clone(found.fd, attrs)
