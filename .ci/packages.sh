@@ -65,6 +65,14 @@ check() {
         need man-db "man" command -v man
         need groff "groff" command -v groff
         need mandoc "mandoc" command -v mandoc
+        need xvfb "Xvfb" command -v Xvfb
+        need xserver-xephyr "Xephyr" command -v Xephyr
+        need xauth "xauth" command -v xauth
+        need x11-utils "xdpyinfo" command -v xdpyinfo
+        need x11-apps "xeyes" command -v xeyes
+        need xdotool "xdotool" command -v xdotool
+        need weston "weston" command -v weston
+        need wayland-utils "wayland-info" command -v wayland-info
         ;;
     *)
         echo "usage: packages.sh build|test [PYTHON]" >&2

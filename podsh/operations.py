@@ -52,15 +52,18 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A small private file, mounted over whatever is at ``path``."""
+    """A small private file, mounted over whatever is at ``path``. ``data``: its bytes, those that
+    are no UTF-8 escaped (surrogateescape); ``random``: 32 hex digits of the monitor's instead."""
 
     tag: ClassVar[str] = "file"
     path: str
     data: str
     mode: int = 0o644
+    random: bool = False
 
     def __str__(self) -> str:
-        return f"file     {self.path} mode {self.mode:04o}, {len(self.data)} bytes"
+        size = len(self.data.encode("utf-8", "surrogateescape"))
+        return f"file     {self.path} mode {self.mode:04o}, {size} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Bind:
     """A host object shown in the pod.
 
     ``dst`` None: at its own path, links on the way mirrored. ``own``: the pod's own directory
-    below podsh's state, made by the monitor if missing; only the plan may name one.
+    below podsh's state, made by the monitor if missing; only the plan may name one. ``socket``:
+    what is found must be one, and the pod may connect to it without a question.
     """
 
     tag: ClassVar[str] = "bind"
@@ -82,8 +86,12 @@ class Bind:
     where: str
     own: bool = False
     within: str = ""  # what is found must be this or lie below it
+    socket: bool = False
 
     def __str__(self) -> str:
+        to = f" -> {self.dst}" if self.dst not in (None, self.src) else ""
+        if self.socket:
+            return f"socket   {self.src}{to} may be connected to  [{self.where}]"
         flags = ["rw" if self.write else "ro"]
         flags += [
             word
@@ -94,7 +102,6 @@ class Bind:
             )
             if on
         ]
-        to = f" -> {self.dst}" if self.dst not in (None, self.src) else ""
         note = " (if there)" if self.optional else ""
         return f"bind     {self.src}{to} {' '.join(flags)}{note}  [{self.where}]"
 
@@ -343,6 +350,12 @@ class JailPlan:
     def inner(self) -> Inner | None:
         """By what its programs keep capabilities; None: they have none."""
         return next((op for op in self.ops if isinstance(op, Inner)), None)
+
+    def twins(self) -> frozenset[str]:
+        """The abstract addresses that name the same servers as the sockets that the pod is given:
+        X clients try them first."""
+        binds = (op for op in self.ops if isinstance(op, Bind) and op.socket)
+        return frozenset(op.dst or op.src for op in binds)
 
     def of_pod(self, name: str, state: str) -> JailPlan:
         """This plan for the pod of that name: what is its own lies below ``state``."""

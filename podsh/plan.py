@@ -94,8 +94,6 @@ def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
     asked = [
         ("[limits] memory", limits.memory is not None),
         ("[limits] cpu", limits.cpu is not None),
-        ("[x11]", profile.x11.enabled or profile.x11.nested),
-        ("[wayland]", profile.wayland.enabled or profile.wayland.nested),
     ]
     return [name for name, on in asked if on]
 
@@ -180,8 +178,8 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     if network.mode == "user" and facts.resolvers:
         ops.append(File("/etc/resolv.conf", facts.resolvers, 0o444))
     if profile.fs.machine_id is not None:
-        # the monitor replaces an empty id by a random one
-        ops.append(File("/etc/machine-id", profile.fs.machine_id, 0o444))
+        given = profile.fs.machine_id
+        ops.append(File("/etc/machine-id", given, 0o444, random=not given))
 
     return JailPlan(
         name=facts.name,

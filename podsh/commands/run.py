@@ -59,6 +59,8 @@ def request(args: Args) -> dict[str, Any]:
         "net": args.maybe("net"),
         "env": environment(args.many("env")),
         "home_mode": args.maybe("home"),
+        "x11": args.maybe("x11"),
+        "wayland": args.flag("wayland"),
         "ask": args.maybe("ask"),
         "rows": 24,
         "cols": 80,

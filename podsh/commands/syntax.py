@@ -26,9 +26,9 @@ class Option:
 
     complete: tag of the value's candidates (see registry.py). choices: the only values allowed.
     repeat: may be given several times. bare: the value may be left out (it is then empty); the next
-    word is the value unless it is an option or a number; numeric: only if it is one. glued: it may
-    be left out, and is given only as ``--name=VALUE``. The key in ``Args`` is the long name with
-    ``_`` for ``-``.
+    word is the value if it is one of ``choices``; without these, unless it is an option or a number
+    (numeric: only if it is one). glued: it may be left out, and is given only as ``--name=VALUE``.
+    The key in ``Args`` is the long name with ``_`` for ``-``.
     """
 
     __slots__ = (
@@ -239,6 +239,13 @@ def parse(command: Command, words: Sequence[str]) -> Args:
     return _Parser(command).parse(words)
 
 
+def is_value(option: Option, word: str) -> bool:
+    """Whether ``word`` is the value that may be left out."""
+    if option.choices:
+        return word in option.choices
+    return not word.startswith("-") and word.isdecimal() == option.numeric
+
+
 class _Parser:
     def __init__(self, command: Command) -> None:
         self.command = command
@@ -325,9 +332,7 @@ class _Parser:
             self.values[option.key] = True
             return
         if value is None and (option.bare or option.glued):
-            fits = todo and not todo[-1].startswith("-")
-            taken = fits and todo[-1].isdecimal() == option.numeric
-            value = todo.pop() if taken and option.bare else ""
+            value = todo.pop() if option.bare and todo and is_value(option, todo[-1]) else ""
         elif value is None:
             if not todo or todo[-1] == "--":
                 raise self.fail(f"{name} needs a value: {option.value}")
@@ -336,7 +341,8 @@ class _Parser:
             if not todo or todo[-1].startswith("-"):
                 raise self.fail(f"{name} needs two values: {option.value}")
             value += " " + todo.pop()
-        self.check(name, value, option.choices)
+        if value or not option.bare:
+            self.check(name, value, option.choices)
         if option.repeat:
             self.values.setdefault(option.key, []).append(value)
         elif option.key in self.values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from podsh.commands import registry
+from podsh.commands.syntax import is_value
 from podsh.errors import UsageError
 
 TYPE_CHECKING = False
@@ -72,9 +73,11 @@ def _arguments(
     used: set[str] = set()
     waiting: Option | None = None  # an option whose value comes next
     for index, word in enumerate(given):
-        if waiting is not None:
+        if waiting is not None and (not waiting.bare or is_value(waiting, word)):
             waiting = None
-        elif word == "--" or (command.rest and not word.startswith("-") and _full(command, taken)):
+            continue
+        waiting = None
+        if word == "--" or (command.rest and not word.startswith("-") and _full(command, taken)):
             rest = given[index + (word == "--") :]
             return _program(rest, last, source) if command.rest else []
         elif word.startswith("-") and word != "-":
@@ -86,7 +89,7 @@ def _arguments(
                     waiting = option
         else:
             taken += 1
-    if waiting is not None:
+    if waiting is not None and not (waiting.bare and last.startswith("-")):
         return _value(waiting.choices, waiting.complete, last, source)
     if last.startswith("--") and "=" in last:
         name, _, value = last.partition("=")

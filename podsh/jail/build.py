@@ -15,14 +15,14 @@ from podsh import operations as p
 from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import encode
-from podsh.jail.resolve import Found, Names, absent, below, expand, find, walk
+from podsh.jail.bound import Bound, clone
+from podsh.jail.resolve import Names, absent, below, expand, find, walk
 from podsh.kernel import mounts, process
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
-    MS_PRIVATE,
     RESOLVE_BENEATH,
     RESOLVE_NO_SYMLINKS,
 )
@@ -35,53 +35,6 @@ if TYPE_CHECKING:
     Lot = tuple[list[Any], list[int]]
 
 _ONTO_ITSELF = os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
-
-
-class Bound:
-    """A bind that will be attached: its held source, where it goes, its mount attributes."""
-
-    __slots__ = ("attrs", "dst", "fd", "is_dir", "object", "of_kernel", "op", "src")
-
-    def __init__(
-        self, op: p.Bind, found: Found, dst: str, status: os.stat_result, of_kernel: bool = False
-    ) -> None:
-        self.op = op
-        self.fd = found.fd
-        self.src = found.path
-        self.dst = dst
-        self.is_dir = stat.S_ISDIR(status.st_mode)
-        self.object = (status.st_dev, status.st_ino)
-        self.of_kernel = of_kernel
-        # by the object, not by its name: a link or a second mount may lead there
-        self.attrs = attributes(op) | (MOUNT_ATTR_RDONLY if of_kernel else 0)
-
-
-def attributes(op: p.Bind) -> int:
-    """mount_setattr(2) attributes of a bind; what the host's mount forbids stays forbidden."""
-    attrs = 0
-    if not op.write or below(op.src, "/sys") or op.src == "/sys":
-        attrs |= MOUNT_ATTR_RDONLY
-    if not op.exec:
-        attrs |= MOUNT_ATTR_NOEXEC
-    if not op.suid:
-        attrs |= MOUNT_ATTR_NOSUID
-    if not op.dev:
-        attrs |= MOUNT_ATTR_NODEV
-    return attrs
-
-
-def clone(fd: int, attrs: int, *, recursive: bool = True) -> int:
-    """A detached private copy of the tree at ``fd`` with ``attrs`` added to every mount of it.
-
-    Private: as a slave, a host mount made later below a read-only bind would appear writable.
-    """
-    tree = mounts.clone_tree(fd, recursive=recursive)
-    try:
-        mounts.mount_setattr(tree, attrs, 0, MS_PRIVATE, recursive=recursive)
-    except OSError:
-        os.close(tree)
-        raise
-    return tree
 
 
 class Conflict(Exception):
@@ -197,12 +150,14 @@ class Builder:
         self._check_order({bound.dst for bound in earlier})
         self.bounds.sort(key=lambda b: b.dst.split("/"))
         for bound in self.bounds:
-            self._make_point(bound)
+            self._make_point(bound.dst, bound.is_dir)
             self._mount(clone(bound.fd, bound.attrs), bound.dst, not bound.is_dir, False)
         for op in self.ops:
             if isinstance(op, p.File):
-                data = op.data or os.urandom(16).hex() + "\n"
-                self._add(encode.file(self._place(op.path), op.mode, data.encode()))
+                data = os.urandom(16).hex() + "\n" if op.random else op.data
+                path = self._place(op.path)
+                self._make_point(path, False)
+                self._add(encode.file(path, op.mode, data.encode("utf-8", "surrogateescape")))
         self.bounds = sorted(earlier + self.bounds, key=lambda b: b.dst.split("/"))
 
     def _check_order(self, earlier: set[str]) -> None:
@@ -225,7 +180,7 @@ class Builder:
     # -- sources
 
     def _find(self, op: p.Bind) -> None:
-        if op.own:
+        if op.own and not op.socket:
             os.makedirs(op.src, mode=0o700, exist_ok=True)
         found = find(op.src, self._names if op.optional else None)
         if found is None:
@@ -245,6 +200,8 @@ class Builder:
                 hint="a profile of a project shows that project's files only",
             )
         status = os.fstat(found.fd)
+        if op.socket and not stat.S_ISSOCK(status.st_mode):
+            raise LaunchFailed(f"{op.src} is not a socket", place=op.where)
         fstype = next((kind for _, kind, dev in self._of_kernel() if dev == status.st_dev), "")
         if found.path == "/" or found.path.split("/", 2)[1] == "proc" or fstype == "proc":
             what = "a /proc" if found.path != "/" else "a root"
@@ -287,7 +244,8 @@ class Builder:
                 bound.attrs &= old.attrs
             self.at[bound.dst] = bound
         kept = [b for b in self.bounds if self.at[b.dst] is b]
-        self.bounds = [b for b in kept if not self._adds_nothing(b)]
+        # a socket's own mount holds the very object that may be connected to
+        self.bounds = [b for b in kept if b.op.socket or not self._adds_nothing(b)]
 
     def _above(self, dst: str) -> Bound | None:
         """The bind that ``dst`` lies below, the nearest one."""
@@ -304,15 +262,15 @@ class Builder:
             return False
         return above.src + bound.dst[len(above.dst) :] == bound.src
 
-    def _make_point(self, bound: Bound) -> None:
-        """Where a bind lies in the pod's own home, that home needs a name to mount it on."""
-        home = self._above(bound.dst)
+    def _make_point(self, dst: str, is_dir: bool) -> None:
+        """Where what is mounted lies in the pod's own home, that home needs a name for it."""
+        home = self._above(dst)
         if home is None or not home.op.own:
             return
         try:
-            make_point(home.fd, bound.dst[len(home.dst) + 1 :], bound.is_dir)
+            make_point(home.fd, dst[len(home.dst) + 1 :], is_dir)
         except OSError as exc:
-            place = f"make a place for {bound.dst} in the pod's home"
+            place = f"make a place for {dst} in the pod's home"
             hint = "an earlier run left something else of that name there"
             raise LaunchFailed(os.strerror(exc.errno or 0), place=place, hint=hint) from None
 

@@ -15,7 +15,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, LaunchFailed, UsageError
-from podsh.jail.build import clone, hidden_paths, kernel_below
+from podsh.jail.bound import clone
+from podsh.jail.build import hidden_paths, kernel_below
 from podsh.jail.resolve import Found, Names, below, find
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (

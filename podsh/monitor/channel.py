@@ -101,7 +101,9 @@ class Channel:
         if not message.fds:
             return  # none was left for it: its calls fail as of a kernel without them
         if self._listeners is None:
-            self._connector = Connector(self.live.root, self._is_own, self._connecting)
+            self._connector = Connector(
+                self.live.root, self._is_own, self._connecting, self._jail.plan.twins()
+            )
             self._listeners = Listeners(self.live, self._lacking, self._other, self._calls)
         self._killable = message.killable
         self._listeners.listen(message.fds[0])
@@ -140,7 +142,11 @@ class Channel:
         return True
 
     def _is_own(self, fd: int) -> bool:
-        """In a listener's thread: whether a socket's file is on a filesystem of the pod's."""
+        """In a listener's thread: whether a socket's file is on a filesystem of the pod's, or one
+        that its plan has given it by name."""
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) in self._jail.sockets:
+            return True  # its number is nobody else's while it is mounted
         if self._owned is None:
             places = {op.path for op in self._jail.plan.ops if isinstance(op, Tmpfs)}
             shown = tuple(self.mounts.shown().values())

@@ -28,7 +28,7 @@ from podsh.monitor import caller
 from podsh.monitor.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from podsh.jail.sockets import File
 
@@ -87,17 +87,21 @@ class Connector:
         root_fd: int,
         own: Callable[[int], bool],
         ask: Callable[[Connect], None],
+        twins: Collection[str] = (),
         workers: int = 4,
     ) -> None:
         """To be made in the main thread.
 
         root_fd: the pod's root, the caller's. own: whether the socket's file that an O_PATH
         descriptor holds lies on a filesystem of the pod's. ask: called in the thread that calls
-        ``handle``; owns the Connect. workers: how many connects at a time, beside those that wait.
+        ``handle``; owns the Connect. twins: abstract addresses, without the @, that are refused at
+        once: the pod has a file for each. workers: how many connects at a time, beside those that
+        wait.
         """
         self._root = root_fd
         self._own = own
         self._ask = ask
+        self._twins = twins
         self._workers = Workers(workers, tasks.drop_effective)
         self._network = os.stat("/proc/self/ns/net").st_ino
         self._lock = allocate_lock()
@@ -185,8 +189,10 @@ class Connector:
             raise _error(errno.EINVAL)
         path = address[_FAMILY.size :]
         if not path[0]:
-            connect = self._plain(listener, note, copy, address)
-            return connect, self._is_private(note.pid, copy.fileno())
+            free = self._is_private(note.pid, copy.fileno())
+            if not free and os.fsdecode(path[1:]) in self._twins:
+                raise _error(errno.ECONNREFUSED)
+            return self._plain(listener, note, copy, address), free
         path = path.partition(b"\0")[0]
         file, free = self._file(note.pid, path)
         held = file.fd.fileno()

@@ -74,6 +74,7 @@ class Jail:
         "policy",
         "remove",
         "shown",
+        "sockets",
         "spec",
         "state_dir",
     )
@@ -131,6 +132,12 @@ class Jail:
             Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
         ]
         self.own = [entry for entry in self.shown if entry.own]
+        # by command, a domain's socket is asked for as any other
+        self.sockets = frozenset(
+            b.object
+            for b in builder.bounds
+            if b.is_socket and (b.op.socket or not b.op.optional or self.policy["own"] is not None)
+        )
         self.masked = next(iter(builder.masks), None)
 
     def look(self) -> Live:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import re
@@ -16,7 +17,7 @@ from podsh.kernel import landlock
 from podsh.operations import Bind
 from podsh.plan import Facts, Request, make_plan
 from podsh.policy.access import Access
-from podsh.portal import bycommand, calls, networks
+from podsh.portal import bycommand, calls, displays, networks
 from podsh.profiles import find
 from podsh.profiles.schema import Context
 
@@ -135,7 +136,17 @@ def check_name(name: str) -> None:
         )
 
 
-def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> JailPlan:
+async def displays_of(profile: Profile, message: dict[str, Any], ctx: Context) -> displays.Found:
+    """The displays that the pod is to have; UsageError where there is none."""
+    wants = displays.wanted(profile, message)
+    if not any(wants):
+        return displays.Found(None, None, "")
+    return await asyncio.to_thread(displays.look, wants, ctx, message)
+
+
+def plan(
+    message: dict[str, Any], profile: Profile, name: str, ctx: Context, found: displays.Found
+) -> JailPlan:
     """The plan of a pod; UsageError for what cannot be."""
     profile = calls.with_settings(profile, message.get("settings") or {})
     request = Request(
@@ -173,7 +184,8 @@ def plan(message: dict[str, Any], profile: Profile, name: str, ctx: Context) -> 
         stamp = time.strftime("%Y%m%d-%H%M%S")
         log = os.path.join(ctx.cwd, f"{name}-{stamp}.log")
         made = replace(made, program=replace(made.program, log=log))
-    return calls.settled(made, profile, message.get("blacklist"))
+    made = calls.settled(made, profile, message.get("blacklist"))
+    return displays.settled(made, found)
 
 
 _KEPT_PLANS = 16
@@ -183,7 +195,7 @@ _plans: dict[tuple[int, Request, Facts], tuple[Profile, JailPlan]] = {}
 def own_home(plan: JailPlan) -> list[str] | None:
     """Where in the pod its own home is, and its directory in the pod's state; None: it has none."""
     for op in plan.ops:
-        if isinstance(op, Bind) and op.own:
+        if isinstance(op, Bind) and op.own and not op.socket:
             return [op.dst or op.src, os.path.basename(op.src)]
     return None
 

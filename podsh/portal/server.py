@@ -34,7 +34,7 @@ MAX_WAIT_S = 366 * 86400.0
 
 
 # what of a run is written down, for ``profile new --from POD``
-_REQUEST = ("profiles", "ro", "rw", "net", "env", "home_mode")
+_REQUEST = ("profiles", "ro", "rw", "net", "env", "home_mode", "x11", "wayland")
 
 
 class Portal:
@@ -206,9 +206,10 @@ class Portal:
         ctx = launch.context(message)
         start = launch.start(self._domains, self._library, message, ctx)
         profile = start.profile
+        shown = await launch.displays_of(profile, message, ctx)
         fleet = self._fleet
         name = launch.choose_name(message, profile, fleet.pods)
-        plan = launch.plan(message, profile, name, ctx)
+        plan = launch.plan(message, profile, name, ctx, shown)
         old = fleet.pods.get(name)
         if old is not None and not old.ended:
             raise UsageError(
@@ -265,8 +266,9 @@ class Portal:
     async def plan(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         ctx = launch.context(message)
         start = launch.start(self._domains, self._library, message, ctx)
+        shown = await launch.displays_of(start.profile, message, ctx)
         name = launch.choose_name(message, start.profile, self._fleet.pods)
-        plan = launch.plan(message, start.profile, name, ctx)
+        plan = launch.plan(message, start.profile, name, ctx, shown)
         pods = self._fleet.pods.values()
         plan = networks.foretold(plan, start.profile, pods, launch.state_dir(name))
         return {"lines": plan.describe(), "notes": [*start.notes, *plan.notes]}
@@ -275,8 +277,9 @@ class Portal:
         """A pod that a ``run`` would start, as the lines of a ``.pod`` file."""
         ctx = launch.context(message)
         profile = launch.start(self._domains, self._library, message, ctx).profile
+        shown = await launch.displays_of(profile, message, ctx)
         name = launch.choose_name(message, profile, self._fleet.pods)
-        plan = launch.plan(message, profile, name, ctx)
+        plan = launch.plan(message, profile, name, ctx, shown)
         return {
             "lines": podfile.lines(profile, plan, ctx.home),
             "argv": list(plan.program.argv),

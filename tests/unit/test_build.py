@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from podsh.errors import LaunchFailed
-from podsh.jail import build
+from podsh.jail import bound, build
 from podsh.kernel.address import Address
 from podsh.operations import Bind
 
@@ -59,8 +59,8 @@ def test_the_hosts_proc_is_never_shown(path: str) -> None:
 
 
 def test_sys_is_read_only_whatever_is_asked() -> None:
-    assert build.attributes(bind("/sys/fs/cgroup", write=True)) & build.MOUNT_ATTR_RDONLY
-    assert not build.attributes(bind("/system", write=True)) & build.MOUNT_ATTR_RDONLY
+    assert bound.attributes(bind("/sys/fs/cgroup", write=True)) & bound.MOUNT_ATTR_RDONLY
+    assert not bound.attributes(bind("/system", write=True)) & bound.MOUNT_ATTR_RDONLY
 
 
 def test_a_mount_point_in_the_pods_home_is_made_with_its_parents(tmp_path: Path) -> None:

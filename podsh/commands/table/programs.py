@@ -64,6 +64,14 @@ COMMANDS: tuple[Command, ...] = (
                 help="the home shown: private, podhome, tmp or host",
             ),
             Option(
+                "--x11",
+                value="nested",
+                choices=("nested",),
+                bare=True,
+                help="the current X display; nested: an X server of the pod's own",
+            ),
+            Option("--wayland", help="the current Wayland display"),
+            Option(
                 "--ask",
                 value="HOW",
                 choices=("hold", "deny"),

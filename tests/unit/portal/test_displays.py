@@ -1,0 +1,83 @@
+"""Which display is the current one, and what of it a plan gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from podsh.errors import UsageError
+from podsh.portal import displays
+from podsh.profiles import schema
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        (":0", ("", 0, "")),
+        (":12.3", ("", 12, "3")),
+        ("unix:1", ("", 1, "")),
+        ("unix/host:1", ("", 1, "")),
+        ("host/unix:1", None),
+        ("local/:1", ("", 1, "")),
+        ("localhost:10.0", ("localhost", 10, "0")),
+        ("tcp/:1", ("localhost", 1, "")),
+        ("tcp/host:1", ("host", 1, "")),
+        ("::1:2", ("::1", 2, "")),
+        ("[::1]:2", ("[::1]", 2, "")),
+        ("", None),
+        ("0", None),
+        (":", None),
+        (":x", None),
+        (":0.", None),
+        (":000000", None),
+        ("/tmp/launch/org.xquartz:0", None),
+        (":0\n", None),
+    ],
+)
+def test_names(name: str, found: tuple[str, int, str] | None) -> None:
+    if found is None:
+        with pytest.raises(UsageError):
+            displays.parse(name)
+    else:
+        assert displays.parse(name) == found
+
+
+@pytest.mark.parametrize(
+    ("x11", "message", "found"),
+    [
+        ({}, {}, (False, False, False)),
+        ({}, {"x11": ""}, (True, False, False)),
+        ({}, {"x11": "nested"}, (True, True, False)),
+        ({}, {"wayland": True}, (False, False, True)),
+        ({"enabled": True}, {}, (True, False, False)),
+        ({"enabled": True}, {"x11": "nested"}, (True, True, False)),
+        ({"nested": True}, {}, (True, True, False)),
+        # whom the profile keeps apart stays so
+        ({"nested": True}, {"x11": ""}, (True, True, False)),
+    ],
+)
+def test_wanted(x11: dict[str, bool], message: dict[str, Any], found: tuple[bool, ...]) -> None:
+    profile = schema.Profile("p", x11=schema.Display(**x11))
+    assert displays.wanted(profile, message) == found
+
+
+def test_no_nested_wayland() -> None:
+    profile = schema.Profile("p", wayland=schema.Display(nested=True), source="p.toml")
+    with pytest.raises(UsageError, match=r"p\.toml.*nested"):
+        displays.wanted(profile, {})
+
+
+def test_listening_abstract(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said where no scope keeps pods from it."""
+    import socket
+
+    name = "/tmp/.X11-unix/X59999"
+    monkeypatch.setattr(displays.landlock, "has_scopes", lambda: False)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("\0" + name)
+        assert displays.listening_abstract() != name
+        server.listen()
+        assert displays.listening_abstract().startswith("/tmp/.X11-unix/X")
+        monkeypatch.setattr(displays.landlock, "has_scopes", lambda: True)
+        assert displays.listening_abstract() == ""
