@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from podsh.kernel.refusals import INT, Compare
+from podsh.kernel.refusals import INT, Compare, Equals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from podsh.kernel.refusals import Differs, Rule, Test
+    from podsh.kernel.refusals import Rule, Test
 
 Piece = list[tuple[int, int, int, int]]
 
@@ -154,19 +154,26 @@ def in_order(rules: Sequence[Rule]) -> Piece:
     return code
 
 
-def at_once(arch: int, calls: Mapping[int, Sequence[Test]], cookie: Differs) -> Piece:
-    """Calls by number that are allowed with the cookie where their tests hold, before anything
-    else is looked at; runs off the end for all others. No argument is looked at but of these
-    calls: the kernel remembers what is allowed whatever its arguments."""
+def at_once(arch: int, calls: Mapping[int, Sequence[Sequence[Test]]]) -> Piece:
+    """Calls by number that are allowed where all tests of one of their sequences hold, before
+    anything else is looked at; runs off the end for all others. No argument is looked at but of
+    these calls: the kernel remembers what is allowed whatever its arguments."""
     code: Piece = []
-    begins: dict[tuple[Test, ...], int] = {}  # of each body, counted from the end
-    for tests in dict.fromkeys(map(tuple, calls.values())):
-        body = _equal(cookie, ret(ALLOW))
-        for test in tests:
-            body = _tested(test, body)
-        code = [*body, *skip(len(code)), *code]
-        begins[tests] = len(code)
-    tree = _numbers({nr: len(code) - begins[tuple(tests)] for nr, tests in calls.items()})
+    begins: dict[int, int] = {}  # of each body, counted from the end
+    bodies: dict[tuple[tuple[Test, ...], ...], int] = {}
+    for number, ways in calls.items():
+        key = tuple(map(tuple, ways))
+        if key not in bodies:
+            body: Piece = []
+            for tests in key:
+                way = ret(ALLOW)
+                for test in reversed(tests):
+                    way = _tested(test, way)
+                body += way
+            code = [*body, *skip(len(code)), *code]
+            bodies[key] = len(code)
+        begins[number] = bodies[key]
+    tree = _numbers({number: len(code) - begin for number, begin in begins.items()})
     code = [(LOAD, 0, 0, NR), *tree, *skip(len(code)), *code]
     return [(LOAD, 0, 0, ARCH), *unless_equal(arch, len(code)), *code]
 
@@ -179,13 +186,6 @@ def _numbers(targets: Mapping[int, int]) -> Piece:
     ]
 
 
-def _equal(cookie: Differs, body: Piece) -> Piece:
-    """``body`` where an argument is this one, all 64 bits, else jump over it."""
-    low = ARGUMENTS + 8 * cookie.argument
-    high = [(LOAD, 0, 0, low + 4), *unless_equal(cookie.value >> 32, len(body)), *body]
-    return [(LOAD, 0, 0, low), *unless_equal(cookie.value & INT, len(high)), *high]
-
-
 def _tested(test: Test, body: Piece) -> Piece:
     """``body`` where the test holds, else jump over it."""
     low = ARGUMENTS + 8 * test.argument
@@ -193,6 +193,9 @@ def _tested(test: Test, body: Piece) -> Piece:
         assert test.mask <= INT, "high halves are not compared"
         mask: Piece = [] if test.mask == INT else [(AND, 0, 0, test.mask)]
         return [(LOAD, 0, 0, low), *mask, *unless_equal(test.value, len(body)), *body]
+    if isinstance(test, Equals):
+        high = [(LOAD, 0, 0, low + 4), *unless_equal(test.value >> 32, len(body)), *body]
+        return [(LOAD, 0, 0, low), *unless_equal(test.value & INT, len(high)), *high]
     # differs in the low half, or in the high one
     assert len(body) < _SHORT - 3
     return [

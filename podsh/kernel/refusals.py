@@ -39,7 +39,14 @@ class Differs(NamedTuple):
     value: int
 
 
-Test = Compare | Differs
+class Equals(NamedTuple):
+    """``arguments[argument] == value``, all 64 bits of it."""
+
+    argument: int
+    value: int
+
+
+Test = Compare | Differs | Equals
 
 
 class Rule(NamedTuple):

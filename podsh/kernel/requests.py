@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NOTIFY = 0x7FC00000  # SECCOMP_RET_USER_NOTIF, <linux/seccomp.h>
 
 _SETID = sum(SETID_BITS)
-NO_COOKIE = Differs(shim.COOKIE_ARGUMENT, shim.COOKIE)
+_NO_COOKIE = Differs(shim.COOKIE_ARGUMENT, shim.COOKIE)
 
 
 def requests(spec: FilterSpec) -> list[Rule]:
@@ -32,7 +32,7 @@ def requests(spec: FilterSpec) -> list[Rule]:
         return []
     rules = []
     for call, entry in CALLS.items():
-        tests: tuple[Test, ...] = (NO_COOKIE,) if entry.cookie else ()
+        tests: tuple[Test, ...] = (_NO_COOKIE,) if entry.cookie else ()
         if entry.may_be_empty:
             assert entry.flags is not None
             tests = (Compare(entry.flags, uapi.AT_EMPTY_PATH, 0), *tests)

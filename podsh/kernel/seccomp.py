@@ -22,22 +22,24 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, PodshError, from_wire
-from podsh.kernel import abis, bpf, callnames, helper, syscalls, whitelist
+from podsh.kernel import abis, bpf, callnames, helper, shim, syscalls, whitelist
 from podsh.kernel.bpf import INSTRUCTION, MAX_INSTRUCTIONS
 from podsh.kernel.fds import OwnedFd
-from podsh.kernel.refusals import MAKINGS, OPENS, Compare, refusals, refuse
-from podsh.kernel.requests import NO_COOKIE, requests
+from podsh.kernel.pathcalls import CALLS
+from podsh.kernel.refusals import MAKINGS, OPENS, Compare, Equals, refusals, refuse
+from podsh.kernel.requests import requests
+from podsh.kernel.uapi import AT_EMPTY_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from podsh.kernel.refusals import Rule
+    from podsh.kernel.refusals import Rule, Test
 
 # raise it when the same rules would be compiled into another program: old caches are then missed
-VERSION = 3
+VERSION = 4
 # nothing but making files is ever refused of these
-_FREQUENT = ("newfstatat", "openat", "statx")
+_FREQUENT = ("newfstatat", "openat", "statx", "getxattr", "lgetxattr")
 
 _DIGEST = 32  # a cached file is a SHA-256 and the program
 _MAX_FILE = _DIGEST + MAX_INSTRUCTIONS * INSTRUCTION.size
@@ -305,13 +307,20 @@ def _exported(program: Any) -> bytes:
 def _at_once(spec: FilterSpec, arch: str, known: set[int]) -> bpf.Piece:
     """Runs first: what the shim calls most is decided by a few instructions, refusals included."""
     numbers = syscalls.NAMES[arch]
-    calls: dict[int, tuple[Compare, ...]] = {}
+    calls: dict[int, list[tuple[Test, ...]]] = {}
     for name in _FREQUENT if spec.notify else ():
-        number = numbers.get(name, -1)
-        if number in known and whitelist.action(name, spec) is None:
-            making = spec.refuse_setid and name in OPENS
-            calls[number] = (Compare(OPENS[name], sum(MAKINGS), 0),) if making else ()
-    return bpf.at_once(syscalls.AUDIT_ARCH[arch], calls, NO_COOKIE) if calls else []
+        number, entry = numbers.get(name, -1), CALLS[name]
+        if number not in known or whitelist.action(name, spec) is not None:
+            continue
+        cookie = Equals(shim.COOKIE_ARGUMENT, shim.COOKIE)
+        if spec.refuse_setid and name in OPENS:
+            calls[number] = [(Compare(OPENS[name], sum(MAKINGS), 0), cookie)]
+        else:
+            calls[number] = [(cookie,)]
+        if entry.may_be_empty and entry.flags is not None:
+            # fstat(2), to glibc
+            calls[number].append((Compare(entry.flags, AT_EMPTY_PATH, AT_EMPTY_PATH),))
+    return bpf.at_once(syscalls.AUDIT_ARCH[arch], calls) if calls else []
 
 
 def _by_number(spec: FilterSpec, arch: str, known: set[int]) -> bpf.Piece:
