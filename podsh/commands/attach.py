@@ -1,9 +1,8 @@
-"""attach, exec, logs: a pod's programs on this terminal."""
+"""attach, exec: a pod's programs on this terminal."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 from podsh.console.render import plain_lines, show, signal_name
 from podsh.errors import Disconnected, PodshError, UsageError
@@ -11,12 +10,13 @@ from podsh.wire import messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from podsh.commands.context import Context
     from podsh.commands.syntax import Args
-    from podsh.console.attach import Attachment, Outcome
+    from podsh.console.attach import Attachment
+    from podsh.console.outcome import Outcome
     from podsh.console.stdio import Streams
     from podsh.console.terminal import Terminal
     from podsh.portal.client import Channel
@@ -28,7 +28,7 @@ _TAIL_LINES = 15
 def attach(args: Args, context: Context) -> int:
     """Put a pod on this terminal. Without a name: the last one, or the only one that lives."""
     name = args.maybe("pod") or context.last_pod or _only_pod(context)
-    return attach_to(name, context)
+    return attach_to(name, context, watch=args.flag("watch"), raw=args.flag("raw"))
 
 
 def _only_pod(context: Context) -> str:
@@ -42,21 +42,27 @@ def _only_pod(context: Context) -> str:
     raise UsageError("which pod?", place="attach", hint=f"one of: {shown}")
 
 
-def attach_to(name: str, context: Context) -> int:
-    """The main program's terminal on this one, until it ends or C-] is typed."""
+def attach_to(name: str, context: Context, *, watch: bool = False, raw: bool = False) -> int:
+    """The main program's terminal on this one, until it ends or the attention key is typed.
+
+    watch: nothing that is typed goes to it, and who is attached stays so. raw: not filtered.
+    """
     from podsh.console.attach import Attachment
+    from podsh.console.keys import attention
     from podsh.console.terminal import Terminal
     from podsh.portal.client import monitor
 
     if not (os.isatty(0) and os.isatty(1)):
         raise UsageError("needs a terminal", place="attach", hint=f"logs -f {show(name)}")
-    pod = _live(name, context)
+    key = attention(context.variables)
+    pod = live(name, context)
     terminal = Terminal(1)
     try:
-        channel = monitor(str(pod["socket"]), messages.ATTACH)
+        channel = monitor(str(pod["socket"]), messages.WATCH if watch else messages.ATTACH)
         try:
             rows, cols = terminal.size()
-            channel.send({"op": "attach", "rows": rows, "cols": cols, "replay": True})
+            op = {"op": "watch"} if watch else {"op": "attach", "rows": rows, "cols": cols}
+            channel.send({**op, "replay": True})
             attachment = Attachment(
                 channel,
                 terminal,
@@ -64,6 +70,9 @@ def attach_to(name: str, context: Context) -> int:
                 keys=True,
                 alternate=capable(),
                 forward=False,
+                watch=watch,
+                filtered=not raw,
+                key=key,
                 name=show(name, 40),
             )
             context.last_pod = name
@@ -74,7 +83,7 @@ def attach_to(name: str, context: Context) -> int:
         terminal.close()
 
 
-def _live(name: str, context: Context) -> dict[str, Any]:
+def live(name: str, context: Context) -> dict[str, Any]:
     """The portal's entry of a pod that has a monitor. Raises UsageError."""
     pod: dict[str, Any] = context.portal().call("pod", name=name)
     if pod.get("state") not in messages.LIVE or not pod.get("socket"):
@@ -105,11 +114,12 @@ def exec_(args: Args, context: Context) -> int:
     streams = Streams()
     terminal = Terminal(streams.terminal) if streams.terminal >= 0 else None
     try:
-        pod = _live(name, context)
+        pod = live(name, context)
         channel = monitor(str(pod["socket"]), messages.EXEC)
         context.last_pod = name
         message = {"op": "exec", "argv": args.rest, "env": env, "cwd": args.maybe("cwd")}
-        return drive(channel, message, streams, terminal, context, name)
+        raw = args.flag("raw")
+        return drive(channel, message, streams, terminal, context, name, raw=raw)
     finally:
         if context.held is None or context.held[1].relays is not streams.relays:
             streams.close()
@@ -139,9 +149,15 @@ def drive(
     terminal: Terminal | None,
     context: Context,
     name: str,
+    *,
+    raw: bool = False,
 ) -> int:
-    """Send ``message`` (start, exec) and see its program through; the exit code."""
+    """Send ``message`` (start, exec) and see its program through; the exit code.
+
+    raw: what it writes on a terminal is not filtered.
+    """
     from podsh.console.attach import run_streams
+    from podsh.console.keys import attention
     from podsh.console.stdio import OutRelay
 
     in_console = context.mode == "console"
@@ -155,6 +171,8 @@ def drive(
             alternate=in_console and streams.raw and capable(),
             # what ends the console does not end its pods
             forward=not in_console,
+            filtered=not raw,
+            key=attention(context.variables),
             name=show(name, 40),
         )
         code = conclude(attachment, context, name)
@@ -171,10 +189,10 @@ def drive(
 
 def conclude(attachment: Attachment, context: Context, name: str) -> int:
     """Run an attachment, and go on as its outcome asks; the exit code."""
-    from podsh.console import attach as engine
+    from podsh.console import outcome as how
 
     notices = None
-    if attachment.raw:  # a person sits there, who may be asked
+    if attachment.raw and not attachment.watch:  # a person sits there, who may be asked
         from podsh.console.notices import Notices
 
         notices = Notices.open(attachment.name, titles=capable(), saved=attachment.alternate)
@@ -182,7 +200,7 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
     try:
         outcome = attachment.run(context.typeahead())
         attachment.notices = None
-        if outcome.reason == engine.ATTENTION:
+        if outcome.reason == how.ATTENTION:
             if attachment.hold:
                 context.held = (name, attachment)
             # until the console is there the person is still here: what waits goes on waiting
@@ -192,13 +210,13 @@ def conclude(attachment: Attachment, context: Context, name: str) -> int:
             notices.close()
     if context.held is not None and context.held[1] is attachment:
         context.held = None
-    if outcome.reason == engine.TAKEN:
+    if outcome.reason == how.TAKEN:
         context.err(f"podsh: {show(name)} is now attached elsewhere")
-    elif outcome.reason == engine.LOST:
+    elif outcome.reason == how.LOST:
         raise Disconnected("the pod's monitor is gone", place=show(name), hint="see: podsh ps")
     if outcome.denied and not attachment.raw:
         _denied(outcome.denied, context, name)
-    if outcome.reason == engine.EXIT and attachment.alternate:
+    if outcome.reason == how.EXIT and attachment.alternate:
         _last_words(attachment, outcome, context, name)
     return outcome.code
 
@@ -223,8 +241,8 @@ def _last_words(attachment: Attachment, outcome: Outcome, context: Context, name
         for line in plain_lines(outcome.tail)[-_TAIL_LINES:]:
             context.row(f"{show(name, 24)} | {line}")
     if context.mode != "console" or attachment.hold:  # else an event says so
-        how = f"killed by {signal_name(outcome.signal)}" if outcome.signal else ""
-        context.err(f"podsh: {show(name)}: {how or f'exit {outcome.code}'}")
+        killed = f"killed by {signal_name(outcome.signal)}" if outcome.signal else ""
+        context.err(f"podsh: {show(name)}: {killed or f'exit {outcome.code}'}")
 
 
 def _console(context: Context, name: str) -> int:
@@ -233,70 +251,3 @@ def _console(context: Context, name: str) -> int:
 
     context.last_pod = name
     return open_console(context, entered=True)
-
-
-# ---------------------------------------------------------------- logs
-
-
-def logs(args: Args, context: Context) -> int:
-    """What a pod has written: raw into files and pipes, as text on a terminal."""
-    pod = context.portal().call("pod", name=args.text("pod"))
-    if pod.get("socket") and pod.get("state") in messages.LIVE:
-        chunks = _from_monitor(str(pod["socket"]), args.flag("follow"), context)
-    else:
-        chunks = _from_files(str(pod.get("state_dir") or ""))
-    if context.mode == "console" or sys.stdout.isatty():
-        _as_text(chunks, context)
-    else:
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
-    return 0
-
-
-def _from_monitor(path: str, follow: bool, context: Context) -> Iterator[bytes]:
-    from podsh.errors import from_wire
-    from podsh.portal.client import monitor
-    from podsh.wire.framing import DATA
-
-    channel = monitor(path, messages.LOGS)
-    context.waits_on(channel)
-    try:
-        channel.send({"op": "logs", "follow": follow})
-        while True:
-            kind, frame = channel.receive()
-            if kind == DATA:
-                yield frame
-            elif "error" in frame:
-                raise from_wire(frame["error"])
-            elif frame.get("ev") in ("end", "exit"):
-                return
-    except Disconnected:
-        return  # the pod ended while we followed it
-    finally:
-        context.waits_on(None)
-        channel.close()
-
-
-def _from_files(directory: str) -> Iterator[bytes]:
-    """The log of a pod whose monitor is gone: the older half, then the newer."""
-    for name in ("log.1", "log"):
-        try:
-            with open(os.path.join(directory, name), "rb") as file:
-                while chunk := file.read(1 << 18):
-                    yield chunk
-        except FileNotFoundError:
-            continue
-
-
-def _as_text(chunks: Iterator[bytes], context: Context) -> None:
-    """Whole lines as they come, escape sequences taken out."""
-    rest = b""
-    for chunk in chunks:
-        whole, newline, rest = (rest + chunk).rpartition(b"\n")
-        if newline:
-            for line in plain_lines(whole + newline):
-                context.out(line)
-            context.flush()
-    for line in plain_lines(rest):
-        context.out(line)

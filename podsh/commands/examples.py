@@ -36,10 +36,34 @@ MORE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "ps": ("", (("ps --json", "one JSON object a line, for scripts"),)),
     "attach": (
         "Without POD: the last one, or the only one that runs. C-] comes back and the pod goes on;"
-        " who attaches elsewhere takes it over.",
-        (),
+        " who attaches elsewhere takes it over, but for --watch. $PODSH_ATTENTION names another key"
+        " (as in C-a). Of what the pod writes, the clipboard, titles, colours of the palette,"
+        " printing and whatever podsh does not know are kept from your terminal; --raw lets all"
+        " through.",
+        (("attach web --watch", "look on; C-] or C-c leaves"),),
     ),
-    "logs": ("What it wrote to its terminal; into a pipe byte by byte.", ()),
+    "logs": (
+        "Text: escape sequences are left out, and what programs drew on the alternate screen. On a"
+        " terminal a long one goes through $PAGER. About 8 MB are kept.",
+        (
+            ("logs web --screen", "what its screen shows, or showed at its end"),
+            ("logs web --raw", "every byte, as it was written"),
+        ),
+    ),
+    "send": (
+        r"In TEXT \n is the Enter key; \t, \e, \xHH and \\ are what they are elsewhere. Keys"
+        " come after it, each by its --key.",
+        (
+            ("send web --key C-]", "what cannot be typed: the attention key"),
+            ("send web ':q' --key Enter", "end vim"),
+            ("send web --key Up --key Enter", "the shell's last command again"),
+        ),
+    ),
+    "record": (
+        "An asciicast, until the pod ends or C-c; the pod cannot tell. The file is new and yours"
+        " alone. asciinema play FILE shows it.",
+        (("record --overwrite web demo.cast", "instead of the one before"),),
+    ),
     "wait": (
         "exit: its exit code becomes this command's. request: its next request's number is $REQ."
         " 124 where the time is over.",

@@ -13,8 +13,8 @@ blocking; it prints through ``context.out(line)``, ``context.err(line)`` and ``c
 knows their exit codes.
 
 Completion tags: pod (any), live (pods that run), request (those that wait), profile, path, dir,
-program, command (of this registry), signal, variable; an option or word with ``choices`` completes
-these.
+program, command (of this registry), signal, key, variable; an option or word with ``choices``
+completes these.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # table -> the first words of its commands: a start of podsh imports the one table that it needs
 FAMILIES: dict[str, tuple[str, ...]] = {
     "programs": ("run", "exec", "trace", "jettison", "kage"),
-    "pods": ("ps", "attach", "logs", "wait", "kill", "cp", "rm", "events"),
+    "pods": ("ps", "attach", "logs", "send", "record", "wait", "kill", "cp", "rm", "events"),
     "requests": ("requests", "review", "allow", "deny", "mount", "revoke", "why"),
     "domains": ("tree", "graph"),
     "profiles": ("profile",),

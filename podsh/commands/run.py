@@ -37,7 +37,7 @@ def run(args: Args, context: Context) -> int:
         return 0
     if args.flag("json"):
         raise UsageError("what it writes is the program's", place="run --json", hint="add -d")
-    return foreground(fields, context)
+    return foreground(fields, context, raw=args.flag("raw"))
 
 
 def request(args: Args) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _notes(answer: dict[str, Any], context: Context) -> None:
         context.err("podsh: " + show_lines(str(note)))
 
 
-def foreground(fields: dict[str, Any], context: Context) -> int:
+def foreground(fields: dict[str, Any], context: Context, *, raw: bool = False) -> int:
     from podsh.console.stdio import Streams
 
     streams = Streams()
@@ -151,7 +151,8 @@ def foreground(fields: dict[str, Any], context: Context) -> int:
         except BaseException:
             _abandon(name, context)
             raise
-        return drive(channel, {"op": "start"}, streams, terminal, context, name)
+        message = {"op": "start"}
+        return drive(channel, message, streams, terminal, context, name, raw=raw)
     finally:
         streams.close()
         if terminal is not None:

@@ -78,6 +78,7 @@ class Option:
 
 
 JSON = Option("--json", help="one JSON object a line")
+RAW = Option("--raw", help="let its terminal sequences through as they are")
 
 
 class Word:
@@ -114,7 +115,8 @@ class Command:
     rest: name of the trailing program words (``"CMD"``), empty where there are none;
     rest_optional: they may be left out. lenient: an option that the command does not know begins
     ``rest`` instead of being an error. terminal: the handler takes the terminal over (the
-    console then runs it in its main thread, without a prompt).
+    console then runs it in its main thread, without a prompt). without: the option with which it
+    does not.
     """
 
     __slots__ = (
@@ -127,6 +129,7 @@ class Command:
         "rest",
         "rest_optional",
         "terminal",
+        "without",
         "words",
     )
 
@@ -143,6 +146,7 @@ class Command:
         rest_optional: bool = False,
         lenient: bool = False,
         terminal: bool = False,
+        without: str = "",
     ) -> None:
         self.name = name
         self.handler = handler
@@ -154,6 +158,7 @@ class Command:
         self.rest_optional = rest_optional
         self.lenient = lenient
         self.terminal = terminal
+        self.without = without
 
     def load(self) -> Handler:
         """Import the handler's module and return the function."""

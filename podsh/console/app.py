@@ -10,6 +10,8 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.input.typeahead import clear_typeahead, get_typeahead
 from prompt_toolkit.key_binding import KeyBindings
@@ -27,8 +29,9 @@ from podsh.console import asking
 from podsh.console.completer import RegistryCompleter
 from podsh.console.events import event_line
 from podsh.console.feed import Feed
+from podsh.console.keys import ATTENTION, attention, key_name
 from podsh.console.render import show, show_lines
-from podsh.errors import PodshError
+from podsh.errors import PodshError, UsageError
 from podsh.wire import messages
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 PROMPT = "podsh> "
 # the result of a prompt that C-] ended; no line can be that
 _GO_BACK = "\x1d"
-_WELCOME = "Try:  run -- bash     C-] comes back here     help"
+_WELCOME = "Try:  run -- bash     {} comes back here     help"
 _NAMES_SHOWN = 4
 # how often the toolbar says anew how long requests have waited
 _TICK_S = 1.0
@@ -83,12 +86,13 @@ def history() -> tuple[History, bool]:
     return History(path), new
 
 
-def bindings(go_back: Callable[[KeyPressEvent], None]) -> KeyBindings:
-    """C-] on an empty line goes back; on another it does nothing (in emacs mode it begins a
-    search for the next key, which would be lost)."""
+def bindings(go_back: Callable[[KeyPressEvent], None], key: str = "C-]") -> KeyBindings:
+    """The attention key on an empty line goes back. C-] on another does nothing (in emacs mode it
+    begins a search for the next key, which would be lost)."""
     keys = KeyBindings()
+    here = Condition(lambda: key == "C-]" or not get_app().current_buffer.text)
 
-    @keys.add("c-]", eager=True)
+    @keys.add(key.lower(), eager=True, filter=here)
     def _(event: KeyPressEvent) -> None:
         if not event.current_buffer.text:
             go_back(event)
@@ -101,6 +105,7 @@ def toolbar(
     waiting: list[dict[str, Any]],
     last_pod: str | None,
     now: float,
+    key: str = "C-]",
 ) -> str:
     """`` 3 pods  2 waiting (web 0:12)  C-] web ``"""
     if pods is None:
@@ -110,7 +115,7 @@ def toolbar(
     if waiting:
         parts.append(f"{len(waiting)} waiting ({asking.longest(waiting, now)})")
     if last_pod is not None:
-        parts.append(f"C-] {show(last_pod, 24)}")
+        parts.append(f"{key} {show(last_pod, 24)}")
     return f" {'  '.join(parts)} "
 
 
@@ -152,16 +157,26 @@ class Console:
             complete_style=CompleteStyle.READLINE_LIKE,
             complete_while_typing=False,
             complete_in_thread=True,
-            key_bindings=bindings(lambda event: event.app.exit(result=_GO_BACK)),
+            key_bindings=self._bindings(),
             bottom_toolbar=None if self.accessible else self._toolbar,
             enable_suspend=True,
             input=input,
             output=output,
         )
 
+    def _key(self) -> str:
+        """The attention key's name, as it is set now."""
+        try:
+            return key_name(attention(self.context.variables))
+        except UsageError:
+            return key_name(ATTENTION)  # who attaches is told
+
+    def _bindings(self) -> KeyBindings:
+        return bindings(lambda event: event.app.exit(result=_GO_BACK), self._key())
+
     def _toolbar(self) -> str:
         feed = self.feed
-        return toolbar(feed.pods, feed.requests, self.context.last_pod, time.time())
+        return toolbar(feed.pods, feed.requests, self.context.last_pod, time.time(), self._key())
 
     def _tick(self) -> None:
         """While requests wait, the toolbar's clock goes on."""
@@ -254,13 +269,14 @@ class Console:
         else:
             self.context.out(f"podsh {messages.VERSION}. {there}")
         if not live:
-            self.context.out(_WELCOME)
+            self.context.out(_WELCOME.format(self._key()))
         self.context.flush()
 
     async def _ask(self) -> str | None:
         """The next line; empty where C-c gave it up, None at the end of the input."""
         assert self._loop is not None
         self._print_events()
+        self.session.key_bindings = self._bindings()  # `set` may have changed the key
         try:
             with patch_stdout(raw=True):
                 line = await self.session.prompt_async()
@@ -307,9 +323,9 @@ class Console:
             self.context.out(help_text(command))
             return
         handler = command.load()
-        if command.terminal:
+        if command.terminal and not (command.without and args.flag(command.without)):
             self._on_terminal(lambda: handler(args, self.context))
-            if command.name != "review":
+            if command.name not in ("review", "logs"):
                 self._list_waiting()
         else:
             await self._in_thread(lambda: handler(args, self.context))

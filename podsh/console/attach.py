@@ -7,11 +7,14 @@ the attention key when it was held (``exec``); else it is detached and done.
 from __future__ import annotations
 
 import select
-import time
 
 from podsh.console import screen
+from podsh.console.filter import Filter
+from podsh.console.keys import ATTENTION as ATTENTION_KEY
+from podsh.console.keys import Answers, Attention
+from podsh.console.outcome import ATTENTION, EXIT, HANGUP, LOST, SIGNAL, TAKEN, Outcome
 from podsh.console.signals import Signals
-from podsh.console.stdio import OutRelay
+from podsh.console.stdio import drain
 from podsh.errors import Disconnected, PodshError, from_wire
 from podsh.wire.framing import DATA, encode_data, encode_json
 
@@ -21,49 +24,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from podsh.console.notices import Notices
-    from podsh.console.stdio import InRelay, Streams
+    from podsh.console.stdio import InRelay, OutRelay, Streams
     from podsh.console.terminal import Terminal
     from podsh.portal.client import Channel
 else:
     import _signal as signal  # without its enums, which take 3 ms
 
-EXIT, ATTENTION, TAKEN, LOST, HANGUP, SIGNAL = (
-    "exit",
-    "attention",
-    "taken",
-    "lost",
-    "hangup",
-    "signal",
-)
 # above this much unwritten output the monitor's socket is not read (the pod then waits)
 HIGH_WATER = 128 << 10
 # keys that the monitor has not taken; more are not read from the terminal
 KEYS_HIGH_WATER = 64 << 10
 _DETACH_S = 2.0
-# others of the pod may hold a relay pipe open after the program's end
-_DRAIN_S = 0.2
+# output is dealt with in pieces of so many bytes, the keyboard looked at in between
+_PIECE = 16 << 10
+_CTRL_C = 0x03
 # how often a job in the background looks whether it was brought to the front
 _FRONT_MS = 500
-
-
-class Outcome:
-    """How it ended: ``reason`` (EXIT, ATTENTION, TAKEN, LOST, HANGUP, SIGNAL).
-
-    code: for EXIT the program's exit code (128+signal), for SIGNAL and HANGUP 128+signal.
-    signal: the signal that ended the program, if one did. tail: the last that it wrote on
-    its normal screen, where that was shown on the alternate one. typed: whether it got keys.
-    denied: what the pod was refused because nobody was there to be asked.
-    """
-
-    __slots__ = ("code", "denied", "reason", "signal", "tail", "typed")
-
-    def __init__(self, reason: str, code: int = 0, signal: int | None = None) -> None:
-        self.reason = reason
-        self.code = code
-        self.signal = signal
-        self.tail = b""
-        self.typed = False
-        self.denied: dict[str, Any] = {}
 
 
 class Attachment:
@@ -73,7 +49,9 @@ class Attachment:
     raw: the terminal is the program's alone, with the attention key. keys: it is read at all.
     alternate: on the alternate screen. forward: signals to podsh are for the program, and a
     terminal that hangs up ends it; else they end the attachment only. hold: the attention key
-    keeps the connection, for another ``run``. notices: to be told of requests that wait.
+    keeps the connection, for another ``run``. watch: nothing that is typed goes to the program.
+    filtered: what it writes goes through a Filter. key: the attention key. notices: to be told of
+    requests that wait.
     """
 
     def __init__(
@@ -86,6 +64,9 @@ class Attachment:
         alternate: bool = False,
         forward: bool = True,
         hold: bool = False,
+        watch: bool = False,
+        filtered: bool = True,
+        key: int = ATTENTION_KEY,
         name: str = "",
         relays: list[InRelay | OutRelay] | None = None,
     ) -> None:
@@ -96,11 +77,15 @@ class Attachment:
         self.alternate = alternate
         self.forward = forward
         self.hold = hold
+        self.watch = watch
         self.name = name
         self.relays = relays or []
         self.notices: Notices | None = None
-        self.screen: screen.Guest | screen.Plain = screen.Guest() if alternate else screen.Plain()
-        self._attention = screen.Attention()
+        self._filtered = filtered
+        self._attention = Attention(key)
+        self.screen = self._fresh()
+        self._answers = Answers()
+        self._frames: list[tuple[int, Any]] = []  # not yet dealt with, the next one last
         self._to_terminal = bytearray()
         self._to_monitor = bytearray()
         self._outcome: Outcome | None = None
@@ -110,6 +95,10 @@ class Attachment:
         self._interest: tuple[Any, ...] = ()
         self._runs = 0
         self._typed_any = False
+
+    def _fresh(self) -> screen.Guest | screen.Plain:
+        filter = Filter(queries=not self.watch) if self._filtered else None
+        return screen.Guest(filter) if self.alternate else screen.Plain(filter)
 
     # -- the whole of it
 
@@ -155,19 +144,22 @@ class Attachment:
 
     def _loop(self, signals: Signals) -> None:
         self.channel.sock.setblocking(False)
-        for kind, frame in self.channel.pending():
-            self._frame(kind, frame)
+        self._frames = self.channel.pending()[::-1]
         while not self._finished():
             self._interests(signals.fd)
             background = self.keys and self.terminal is not None and not self.terminal.raw
             patience = self.notices.patience_ms if self.notices is not None else None
-            events = dict(self._poll.poll(_FRONT_MS if background else patience))
+            patience = _FRONT_MS if background else patience
+            ready = self._frames and len(self._to_terminal) <= HIGH_WATER
+            events = dict(self._poll.poll(0 if ready else patience))
             if signals.fd in events:
                 self._signals(signals.read())
             elif background:
                 self._front()
             if self.channel.fileno() in events:
                 self._monitor(events[self.channel.fileno()])
+            if self._frames and len(self._to_terminal) <= HIGH_WATER:
+                self._frame(*self._frames.pop())
             if self.terminal is not None and self.terminal.fd in events:
                 self._person(events[self.terminal.fd])
             for relay in self.relays:
@@ -175,7 +167,9 @@ class Attachment:
                     relay.turn()
             if self.notices is not None:
                 self._tell(self.notices, events)
-        self._drain(signals)
+        assert self._outcome is not None
+        if self._outcome.reason == EXIT:
+            drain(self.relays, signals.fd)
 
     def _tell(self, notices: Notices, events: dict[int, int]) -> None:
         fd = notices.fileno()
@@ -196,7 +190,7 @@ class Attachment:
         """Poll for what can be used now."""
         monitor = terminal = 0
         if self._connected:
-            slow = len(self._to_terminal) > HIGH_WATER
+            slow = self._frames or len(self._to_terminal) > HIGH_WATER
             monitor = 0 if slow else select.POLLIN
             monitor |= select.POLLOUT if self._to_monitor else 0
         if self.terminal is not None:
@@ -244,17 +238,19 @@ class Attachment:
                 self._connected = False
                 self._end(Outcome(LOST, 125))
                 return
-            for kind, frame in frames:
-                self._frame(kind, frame)
+            self._frames = frames[::-1] + self._frames
         if self._to_monitor:
             self._flush_keys()
 
     def _frame(self, kind: int, frame: Any) -> None:
         if kind == DATA:
             if self.terminal is not None:
+                if len(frame) > _PIECE and b"\x1b" in frame:
+                    self._frames.append((DATA, frame[_PIECE:]))
+                    frame = frame[:_PIECE]
                 shown = self.screen.feed(frame)
-                if self.notices is not None:
-                    self.notices.shown(shown)
+                if self.notices is not None and not self._filtered:
+                    self.notices.shown(shown)  # else it is whole
                 self._show(shown)
             return
         event = frame.get("ev")
@@ -321,8 +317,11 @@ class Attachment:
     def _typed(self, data: bytes) -> None:
         attention = False
         if self.raw:
+            self._answers.feed(data)
             data, attention = self._attention.feed(data)
-        if data:
+        if self.watch:
+            attention = attention or _CTRL_C in data
+        elif data:
             self._typed_any = True
             self._to_monitor += encode_data(data)
             self._flush_keys()
@@ -380,66 +379,45 @@ class Attachment:
         if self.notices is not None:
             self.terminal.write_all(self.notices.begin())
         if self._runs > 1:
-            if isinstance(self.screen, screen.Guest):
-                self.terminal.write_all(self.screen.again())
+            self.screen, self._answers = self._fresh(), Answers()
             rows, cols = self.terminal.size()
-            # an equal size sends no SIGWINCH
-            self._send({"op": "size", "rows": max(rows - 1, 1), "cols": cols})
-            self._send({"op": "size", "rows": rows, "cols": cols})
+            self._send({"op": "back", "rows": rows, "cols": cols})
 
     def _detach(self) -> None:
-        """Tell the monitor that the program is to live on, and wait until it has heard."""
+        """Tell the monitor that the program is to live on, and wait until it has heard.
+
+        One that is held stays ours, with nobody at its terminal.
+        """
         assert self._outcome is not None
         leaving = self._outcome.reason in (ATTENTION, SIGNAL) or (
             self._outcome.reason == HANGUP and not self.forward
         )
-        held = self.hold and self._outcome.reason == ATTENTION
-        if not leaving or held or not self._connected:
+        if not leaving or not self._connected:
             return
+        held = self.hold and self._outcome.reason == ATTENTION
         sock = self.channel.sock
         try:
             sock.settimeout(_DETACH_S)
-            sock.sendall(bytes(self._to_monitor) + encode_json({"op": "detach"}))
+            leave = encode_json({"op": "away" if held else "detach"})
+            sock.sendall(bytes(self._to_monitor) + leave)
             self._to_monitor.clear()
             while True:
-                kind, frame = self.channel.receive()
+                kind, frame = self._frames.pop() if self._frames else self.channel.receive()
                 if kind == DATA:
                     continue
                 if frame.get("ev") == "exit":
                     self._frame_exit(frame)
                     break
-                if frame.get("ev") in ("detached", "taken"):
+                if frame.get("ev") in ("detached", "away", "taken"):
                     break
+            self._connected = held and self._outcome.reason == ATTENTION
         except (PodshError, OSError):
-            pass  # gone already: then there is nothing to leave running
-        self._connected = False
+            self._connected = False  # gone already: then there is nothing to leave running
 
     def _frame_exit(self, frame: dict[str, Any]) -> None:
         """The program ended just as the person left."""
         self._outcome = None
         self._frame(0, frame)
-
-    def _drain(self, signals: Signals) -> None:
-        """Everything that the program wrote into a relay reaches its sink."""
-        assert self._outcome is not None
-        if self._outcome.reason != EXIT:
-            return
-        outs = [relay for relay in self.relays if isinstance(relay, OutRelay)]
-        end = time.monotonic() + _DRAIN_S
-        while any(not relay.done for relay in outs):
-            ready = select.poll()
-            ready.register(signals.fd, select.POLLIN)
-            for relay in outs:
-                for fd, mask in zip(relay.wants(), (select.POLLIN, select.POLLOUT), strict=True):
-                    if fd >= 0:
-                        ready.register(fd, mask)
-            # a slow sink is waited for without a limit, a quiet pipe is not
-            busy = any(relay.busy for relay in outs)
-            events = dict(ready.poll(None if busy else max((end - time.monotonic()) * 1000, 0)))
-            if not events or signals.fd in events:
-                break
-            for relay in outs:
-                relay.turn()
 
     def _leave(self) -> None:
         """Put the terminal right: nothing of the program's stays in it or in its answers."""
@@ -447,19 +425,20 @@ class Attachment:
         if terminal is None:
             return
         self._to_terminal.clear()
+        asked = self.screen.filter.asked if self.screen.filter is not None else 0
+        outstanding = max(asked - self._answers.count, 0)
         if self.notices is not None:
             terminal.write_all(self.notices.end())
         if isinstance(self.screen, screen.Guest):
             if self._outcome is not None and self._outcome.reason == EXIT:
                 self._outcome.tail = self.screen.again()
             terminal.write_all(screen.RESET + screen.LEAVE_ALTERNATE + screen.RESTORE_TITLE)
-            terminal.fence()
+            terminal.fence(outstanding)
         elif self.screen.dirty:
             leave = screen.LEAVE_ALTERNATE if self.screen.alternate else b""
             terminal.write_all(screen.RESET + leave)
             if terminal.raw:
-                terminal.fence()
-            self.screen = screen.Plain()
+                terminal.fence(outstanding)
         if not self.alternate and self._outcome is not None and self._outcome.reason != EXIT:
             terminal.write_all(b"\r\n")
         terminal.restore()
@@ -474,6 +453,8 @@ def run_streams(
     hold: bool = False,
     alternate: bool = False,
     forward: bool = True,
+    filtered: bool = True,
+    key: int = ATTENTION_KEY,
     name: str = "",
 ) -> Attachment:
     """Send ``message`` (start or exec) with what 0-2 are; the attachment, not yet run."""
@@ -489,6 +470,8 @@ def run_streams(
         alternate=alternate,
         forward=forward,
         hold=hold,
+        filtered=filtered,
+        key=key,
         name=name,
         relays=streams.relays,
     )

@@ -176,7 +176,7 @@ def quoted(word: str) -> str:
 
 
 def local_source(tag: str, prefix: str) -> list[tuple[str, str]]:
-    """Candidates that need no portal: path, dir, program, signal, variable."""
+    """Candidates that need no portal: path, dir, program, signal, key, variable."""
     if tag in ("path", "dir"):
         return [(path, "") for path in _paths(prefix, only_dirs=tag == "dir")]
     if tag == "program":
@@ -185,6 +185,10 @@ def local_source(tag: str, prefix: str) -> list[tuple[str, str]]:
         from podsh.commands.pods import signal_names
 
         return signal_names()
+    if tag == "key":
+        from podsh.console.keynames import NAMES
+
+        return [(name, "") for name in NAMES]
     if tag == "variable":
         return [(name, "") for name in sorted(os.environ)]
     return []

@@ -174,23 +174,32 @@ ESCAPES = (
 )
 
 
-def plain_lines(data: bytes) -> list[str]:
+def plain_lines(data: bytes, width: int = MAX_LINE) -> list[str]:
     """A program's output as lines of text: escape sequences gone, the rest made visible.
 
-    What was overwritten by carriage returns is left out. An over-long line is cut.
+    What was overwritten by carriage returns is left out. A line is cut after ``width``.
     """
     import re
 
     data = re.sub(ESCAPES, b"", data)
-    while b"\b" in data:  # what was backspaced over, as man does for bold
-        shorter = re.sub(rb"[^\x08\n]\x08|^\x08+|(?<=\n)\x08+", b"", data)
-        if shorter == data:
-            break
-        data = shorter
     lines = []
     for raw in data.decode("utf-8", "surrogateescape").split("\n"):
-        line = raw.rstrip("\r").rpartition("\r")[2].expandtabs()
-        lines.append(show_text(line[:MAX_LINE]) + ("…" if len(line) > MAX_LINE else ""))
+        line = raw.rstrip("\r").rpartition("\r")[2]
+        if "\b" in line:
+            line = _struck(line)
+        line = line.expandtabs()
+        lines.append(show_text(line[:width]) + ("…" if len(line) > width else ""))
     if lines and not lines[-1]:
         lines.pop()
     return lines
+
+
+def _struck(line: str) -> str:
+    """Without what was backspaced over, as man does for bold."""
+    kept: list[str] = []
+    for char in line:
+        if char != "\b":
+            kept.append(char)
+        elif kept:
+            kept.pop()
+    return "".join(kept)

@@ -5,6 +5,8 @@ The bytes are those of ECMA-48 and xterm's ctlseqs; names in comments are theirs
 
 from __future__ import annotations
 
+from podsh.console.filter import ALTERNATE, RIS, Filter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
@@ -15,10 +17,11 @@ else:
 # would swallow the rest. Leaving the alternate screen is not part of it (``?1049l`` without
 # having entered it wipes lines).
 RESET = (
-    b"\x18\x1b\\"
+    b"\x18\x1b\\\x1b<"  # and out of VT52 mode
     b"\x1b[!p"  # DECSTR: soft reset
-    b"\x1b[0m\x1b(B\x1b)B\x0f"  # attributes, character sets
-    b"\x1b7\x1b[r\x1b[?6l\x1b8"  # margins and origin mode, which move the cursor home
+    b"\x1b]8;;\x1b\\"  # no hyperlink
+    b"\x1b[0m\x1b(B\x1b)B\x1b*B\x1b+B\x0f"  # attributes, character sets
+    b"\x1b7\x1b[?69l\x1b[r\x1b[?6l\x1b8"  # margins and origin mode, which move the cursor home
     b"\x1b[?7h\x1b[4l\x1b[20l\x1b[2l"  # wrap, insert, LNM, KAM
     b"\x1b[?1l\x1b>"  # cursor keys, keypad
     b"\x1b[?5l\x1b[?25h"  # reverse video off, cursor on
@@ -33,9 +36,6 @@ RESET = (
 ENTER_ALTERNATE = b"\x1b[?1049h\x1b[H\x1b[2J"
 LEAVE_ALTERNATE = b"\x1b[?1049l"
 CLEAR = b"\x1b[0m\x1b[r\x1b[H\x1b[2J"
-# DSR: the terminal answers FENCE_END after everything that it was asked before
-FENCE = b"\x1b[5n"
-FENCE_END = b"\x1b[0n"
 SAVE_TITLE = b"\x1b[22;0t"
 RESTORE_TITLE = b"\x1b[23;0t"
 RING_BYTES = 32 << 10
@@ -51,7 +51,7 @@ _SWITCH = re.compile(
     rb"|\xc2\x9b"  # CSI as one character
 )
 _CONTROLS = re.compile(rb"[\x00-\x17\x19\x1c-\x1f\x7f]+")
-_ALTERNATE = frozenset((b"47", b"1047", b"1049"))
+_ALTERNATE = frozenset(b"%d" % number for number in ALTERNATE)
 _TAIL = re.compile(rb"(?:\x1b" + _C0 + rb"(?:\[[?0-9;:\x00-\x17\x19\x1c-\x1f\x7f]*)?|\xc2)\Z")
 _MAX_TAIL = 64
 
@@ -65,17 +65,23 @@ class Guest:
     """A pod's output on podsh's alternate screen: its own screen switches become a clear.
 
     A ring of what it wrote on its normal screen is kept, to bring that back when it leaves its
-    alternate one (and when a held program is shown again). ``feed`` returns what to write.
+    alternate one. ``feed`` returns what to write. filter: what else is kept from the terminal.
     """
 
-    __slots__ = ("_carry", "alternate", "ring")
+    __slots__ = ("_carry", "alternate", "filter", "ring")
 
-    def __init__(self) -> None:
+    def __init__(self, filter: Filter | None = None) -> None:
+        self.filter = filter
         self.alternate = False
         self.ring = bytearray()
         self._carry = b""
 
     def feed(self, data: bytes) -> bytes:
+        if self.filter is not None:
+            data = self.filter.feed(data)
+            if b"\x1b[?" not in data and RIS not in data:
+                self._record(data)
+                return data
         if self._carry:
             data = self._carry + data
             self._carry = b""
@@ -133,19 +139,28 @@ class Guest:
 
 
 class Plain:
-    """A program's output on the person's own screen: passed on as it is, its traces noted.
+    """A program's output on the person's own screen: screens are switched, its traces noted.
 
-    dirty: it did more than print and colour, so that a reset is due at its end.
+    dirty: it did more than print and colour, so that a reset is due at its end. filter: what is
+    kept from the terminal; without it all is passed on as it is.
     """
 
-    __slots__ = ("_carry", "alternate", "dirty")
+    __slots__ = ("_carry", "alternate", "dirty", "filter")
 
-    def __init__(self) -> None:
+    def __init__(self, filter: Filter | None = None) -> None:
+        self.filter = filter
         self.alternate = False
         self.dirty = False
         self._carry = b""
 
     def feed(self, data: bytes) -> bytes:
+        if self.filter is not None:
+            data = self.filter.feed(data)
+            if not self.dirty and (b"\x1b" in data or b"\x0e" in data):
+                self.dirty = _DIRTY.search(data) is not None
+            if b"\x1b[?" in data or RIS in data:  # its sequences are whole
+                return _SWITCH.sub(self._switch, data)
+            return data
         if not self._carry:
             if b"\x1b" not in data and b"\x0e" not in data and b"\xc2" not in data:
                 return data  # the common case, a hundred times faster than the expression
@@ -161,6 +176,17 @@ class Plain:
             elif found[0].endswith(b"c"):
                 self.alternate = False
         return data
+
+    def _switch(self, found: re.Match[bytes]) -> bytes:
+        """RIS clears the scrollback too, and so does leaving a screen that was never entered."""
+        if found[2] is None:
+            self.alternate = False
+            return RESET + CLEAR
+        if _numbers(found) & _ALTERNATE:
+            if found[2] == b"l" and not self.alternate:
+                return b""
+            self.alternate = found[2] == b"h"
+        return found[0]
 
 
 class Boundary:
@@ -212,43 +238,3 @@ _DIRTY = re.compile(rb"\x1b(?!\[[0-9;:]*[mK])|\x0e|\xc2[\x80-\x9f]")
 def _numbers(found: re.Match[bytes]) -> set[bytes]:
     parameters = _CONTROLS.sub(b"", found[1] or b"")
     return {number.lstrip(b"0") for number in parameters.split(b";")} - {b""}
-
-
-# ---------------------------------------------------------------- the attention key
-
-ATTENTION = 0x1D  # C-]
-# kitty's CSI u (any lock modifiers; press and repeat, not release), and modifyOtherKeys
-_KEY = re.compile(rb"\x1b\[(\d+)(?::\d*)*(?:;(\d+)(?::(\d+))?)?[;\d:]*u|\x1b\[27;(\d+);(\d+)~")
-_KEY_TAIL = re.compile(rb"\x1b(?:\[[\d;:]*)?\Z")
-_CONTROL_ONLY, _LOCKS = 4, 0xC0  # modifier bits: ctrl; caps lock and num lock
-
-
-class Attention:
-    """Looks for the attention key in what is typed, in every encoding."""
-
-    __slots__ = ("_carry",)
-
-    def __init__(self) -> None:
-        self._carry = b""
-
-    def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """(the keys before it, whether it was typed); what follows it is dropped."""
-        seen = self._carry + data
-        at = seen.find(ATTENTION)
-        for found in _KEY.finditer(seen, 0, at if at >= 0 else len(seen)):
-            key, modifiers, event, modifiers_2, key_2 = found.groups()
-            held = int(modifiers or modifiers_2 or 1) - 1
-            if (
-                held & ~_LOCKS == _CONTROL_ONLY
-                and int(key or key_2) == ATTENTION + 0x40
-                and event != b"3"
-            ):
-                at = found.start()
-                break
-        if at >= 0:
-            before = seen[:at][len(self._carry) :]
-            self._carry = b""
-            return before, True
-        tail = _KEY_TAIL.search(seen, max(len(seen) - _MAX_TAIL, 0))
-        self._carry = seen[tail.start() :] if tail else b""
-        return data, False

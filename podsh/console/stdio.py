@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import stat
+import time
 
 from podsh.errors import UsageError
 from podsh.wire.messages import STDIO_FD, STDIO_NULL, STDIO_PTY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAMES = ("standard input", "standard output", "standard error")
 RELAY = "relay"
 _NULL_DEVICE = os.makedev(1, 3)  # Documentation/admin-guide/devices.txt
 _CHUNK = 1 << 16
+# others of the pod may hold a relay pipe open after the program's end
+_DRAIN_S = 0.2
 _PIPE_BUF = 4096  # pipe(7): after POLLOUT so much can be written without waiting
 
 
@@ -154,6 +162,27 @@ class OutRelay:
         if self.pipe >= 0:
             os.close(self.pipe)
             self.pipe = -1
+
+
+def drain(relays: Sequence[InRelay | OutRelay], signal_fd: int) -> None:
+    """Everything that a program wrote into a relay before its end reaches its sink; a signal, told
+    by that descriptor, breaks it off."""
+    outs = [relay for relay in relays if isinstance(relay, OutRelay)]
+    end = time.monotonic() + _DRAIN_S
+    while any(not relay.done for relay in outs):
+        ready = select.poll()
+        ready.register(signal_fd, select.POLLIN)
+        for relay in outs:
+            for fd, mask in zip(relay.wants(), (select.POLLIN, select.POLLOUT), strict=True):
+                if fd >= 0:
+                    ready.register(fd, mask)
+        # a slow sink is waited for without a limit, a quiet pipe is not
+        busy = any(relay.busy for relay in outs)
+        events = dict(ready.poll(None if busy else max((end - time.monotonic()) * 1000, 0)))
+        if not events or signal_fd in events:
+            break
+        for relay in outs:
+            relay.turn()
 
 
 class Streams:

@@ -9,7 +9,7 @@ import struct
 import termios
 import time
 
-from podsh.console import screen
+from podsh.console import filter, keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = (24, 80)
 FENCE_S = 0.5
+# one that has answered before is only slow
+_SLOW_FENCE_S = 2.0
 _STUCK_S = 1.0
 _WINSIZE = struct.Struct("HHHH")  # struct winsize of ioctl_tty(2)
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
@@ -40,6 +42,7 @@ class Terminal:
     """
 
     __slots__ = ("_before", "_blocking", "fd", "raw")
+    answers = False  # whether one has answered a fence; of the process, which has but one
 
     def __init__(self, fd: int) -> None:
         try:
@@ -147,17 +150,18 @@ class Terminal:
                 return False
         return True
 
-    def fence(self) -> bytes:
+    def fence(self, outstanding: int = 0) -> bytes:
         """Throw away what the terminal answers to the pod's questions, until it answers ours.
 
-        Needs raw mode. Gives up after half a second without the answer; returns what was
-        thrown away.
+        outstanding: how often it was asked the same (DSR) by the pod, and has not yet answered.
+        Needs raw mode. Gives up after half a second without the answer, or two where the terminal
+        has answered before; returns what was thrown away.
         """
-        if not self.write_all(screen.FENCE):
+        if not self.write_all(filter.WELL):
             return b""
         got = b""
-        end = time.monotonic() + FENCE_S
-        while screen.FENCE_END not in got:
+        end = time.monotonic() + (_SLOW_FENCE_S if Terminal.answers else FENCE_S)
+        while got.count(keys.WELL) <= outstanding:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.fd], [], [], left)[0]:
                 break
@@ -165,4 +169,6 @@ class Terminal:
             if not data:
                 break
             got += data
+        else:
+            Terminal.answers = True
         return got

@@ -172,7 +172,7 @@ class Pod:
             assert script.status is not None
             assert script.terminal is not None
             entry.first = None
-            error = first.trouble(program.init, script.status, script.terminal.seen())
+            error = first.trouble(program.init, script.status, script.terminal.screen.kept())
             try:
                 if error is None:
                     self._run(entry, program, stdio)
@@ -274,7 +274,7 @@ class Pod:
         main = program.id == MAIN
         log = self._log(program)
         program.terminal = Terminal(
-            self._loop, master, log, lambda _: self._terminal_ended(program)
+            self._loop, master, log, lambda _: self._terminal_ended(program), program.size
         )
         if main:
             self.state = "running"
@@ -349,13 +349,17 @@ class Pod:
                 self.kept.look()
             self.kept.rest()
             logged = {"logged": self.kept.total}
-            self._record({"state": "exited", "exit": code, "signal": signo, **logged})
+            size = {"size": program.terminal.size}
+            self._record({"state": "exited", "exit": code, "signal": signo, **logged, **size})
             if (counts := self.requests.ending()) is not None:
                 write_json(os.path.join(self.jail.state_dir, "calls.json"), counts)
             self.notify({**message, "seconds": round(time.time() - self.started, 3)})
             self.done = True
             message |= self.requests.denied()
             self.kept.finish(message)
+        owner = program.owner
+        if owner is not None and owner.tag.role == "exec" and owner is not program.terminal.holder:
+            owner.send_data(program.terminal.screen.replay())  # it was away
         viewers = {program.terminal.holder, program.owner, *program.terminal.watchers}
         for viewer in viewers:
             if viewer is not None:

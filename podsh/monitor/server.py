@@ -165,9 +165,6 @@ class Server:
         channel.send(answer | {"pod": self.pod.jail.name, "state": self.pod.state})
         if role == "portal":
             self.portal = channel
-        elif role == "watch":
-            terminal = self._main_terminal()
-            terminal.watch(channel, replay=True)
 
     def _main_terminal(self) -> Terminal:
         main = self.pod.main
@@ -207,6 +204,15 @@ class Server:
                 channel,
                 self._started(channel),
             )
+        elif op == "watch" and session.role == "watch":
+            self._watch(channel, message)
+        elif op == "send" and session.role == "attach":
+            self._send(channel, message)
+        elif op == "away" and session.role == "exec":
+            self._leave(channel)
+            channel.send({"ev": "away"})
+        elif op == "back" and session.role == "exec":
+            self._back(channel, message)
         elif op == "size":
             terminal = self._held(channel)
             if terminal is not None:
@@ -270,7 +276,8 @@ class Server:
             former.send({"ev": "taken"})
             former.finish()
         channel.send({"ev": "attached"})
-        terminal.redraw(*size)
+        terminal.resize(*size)
+        terminal.redraw()
         self.notify({"ev": "attached"})
 
     def _root(self, channel: Channel) -> None:
@@ -280,11 +287,45 @@ class Server:
         home = homes[0] if homes else env.get("HOME", "/")
         channel.send_fd({"home": home}, self.pod.requests.live.root)
 
+    def _back(self, channel: Channel, message: dict[str, Any]) -> None:
+        """Who was away from a program of its own looks at it again."""
+        program = channel.tag.program
+        if program is None or program.terminal is None or program.terminal.ended:
+            return  # its end is told
+        program.terminal.hold(channel, replay=True)
+        program.terminal.resize(*_size(message))
+        program.terminal.redraw()
+
+    def _watch(self, channel: Channel, message: dict[str, Any]) -> None:
+        """Output only. replay: first what is there already, and the program is made to draw its
+        screen where it has one; without it the pod cannot tell that somebody watches."""
+        terminal = self._main_terminal()
+        rows, cols = terminal.size
+        channel.send({"ev": "watching", "rows": rows, "cols": cols})
+        replay = bool(message.get("replay"))
+        if not replay:
+            channel.send_data(terminal.screen.modes())
+        terminal.watch(channel, replay=replay)
+        if replay and terminal.screen.alternate:
+            terminal.redraw()
+
+    def _send(self, channel: Channel, message: dict[str, Any]) -> None:
+        """Keys, as if they were typed; ``moved`` where cursor keys are the program's own."""
+        terminal = self._main_terminal()
+        keys = message["moved"] if terminal.screen.on.get(1) else message["keys"]
+        if not terminal.write(str(keys).encode("latin-1")):
+            raise UsageError("does not read what is typed", place=self.pod.jail.name)
+        channel.send({"ev": "sent"})
+
     def _logs(self, channel: Channel, message: dict[str, Any]) -> None:
         """follow: also what comes. start: from that place on, which is then told (``from``)."""
         start, stay = message.get("start"), bool(message.get("follow"))
         if self.pod.jail.plan.program.daemon:
             self.pod.kept.watch(self._loop)
+        main = self.pod.main
+        if main is not None and main.terminal is not None:
+            rows, cols = main.terminal.size
+            channel.send({"ev": "size", "rows": rows, "cols": cols})
         reader = Reader(channel, self.pod.kept, int(start or 0), stay=stay)
         reader.begin(told=start is not None)
 

@@ -13,8 +13,9 @@ import os
 import re
 import struct
 import termios
-from collections import deque
 from typing import TYPE_CHECKING
+
+from podsh.monitor.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,67 +26,33 @@ if TYPE_CHECKING:
     from podsh.wire.channel import Channel
 
 READ_BYTES = 1 << 16
-RING_BYTES = 256 << 10
-REPLAY_BYTES = 32 << 10
 HIGH_WATER = 256 << 10
 STALL_S = 1.0
 # a holder that takes nothing at all for so long loses what is left when the program is gone
 PATIENCE_S = 10.0
 # after its exit a program's last output is awaited for so long where others hold its pty open
 LINGER_S = 0.1
+# a size that lasts shorter is missed by a program that is busy
+REDRAW_S = 0.02
 
-_MODE = re.compile(rb"\x1b\[\?([0-9;]{1,40})([hl])|\x1b([=>])")
-_QUERY = re.compile(rb"\x1b\[(?:[>=]?0?c|\??[56]n|\?[0-9;]*\$p)|\x1bP[+$]q[^\x1b]*\x1b\\")
-_TRACKED = frozenset((1, 7, 9, 25, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 2004))
-_ALTERNATE = frozenset((47, 1047, 1049))
 # open the other side of a pty master, whatever is mounted where: man 2 TIOCGPTPEER
 _TIOCGPTPEER = 0x5441
-_DA1 = re.compile(rb"\x1b\[0?c")
-
-
-class Modes:
-    """Terminal modes that a program has set, followed through its output."""
-
-    __slots__ = ("_tail", "alternate", "keypad", "on")
-
-    def __init__(self) -> None:
-        self.on: dict[int, bool] = {}
-        self.alternate = False
-        self.keypad = False
-        self._tail = b""
-
-    def feed(self, data: bytes) -> None:
-        if self._tail:
-            data = self._tail + data
-            self._tail = b""
-        elif b"\x1b" not in data:
-            return
-        for numbers, switch, keypad in _MODE.findall(data):
-            if keypad:
-                self.keypad = keypad == b"="
-                continue
-            for number in map(int, filter(None, numbers.split(b";"))):
-                if number in _TRACKED:
-                    self.on[number] = switch == b"h"
-                elif number in _ALTERNATE:
-                    self.alternate = switch == b"h"
-        last = data.rfind(b"\x1b", -48)
-        if last >= 0 and not _MODE.match(data, last):
-            self._tail = data[last:]
-
-    def restore(self) -> bytes:
-        """Sequences that bring a fresh terminal into these modes."""
-        out = [b"\x1b[?%d%c" % (n, b"h"[0] if on else b"l"[0]) for n, on in self.on.items()]
-        if self.keypad:
-            out.append(b"\x1b=")
-        return b"".join(out)
+# fish waits ten seconds for an answer to DA1; DSR is what others wait for
+_ANSWERED = re.compile(rb"\x1b\[(?:0?(c)|5n)")
+_LONGEST_QUESTION = 4
+_MOST_ANSWERS = 16
 
 
 class Terminal:
     """Owns the pty master. ``on_end`` is called once, when nothing more can come from it."""
 
     def __init__(
-        self, loop: Loop, master: int, log: Log | Both | None, on_end: Callable[[Terminal], None]
+        self,
+        loop: Loop,
+        master: int,
+        log: Log | Both | None,
+        on_end: Callable[[Terminal], None],
+        size: tuple[int, int] = (24, 80),
     ) -> None:
         os.set_blocking(master, False)
         self._fd = master
@@ -96,14 +63,14 @@ class Terminal:
         self._log = log
         self._on_end = on_end
         self._loop = loop
-        self._ring: deque[bytes] = deque()
-        self._ring_bytes = 0
         self._total = 0
+        self._asking = b""  # the end of the last output, while nobody is there
         self._input = bytearray()
         self._blocked: Channel | None = None
         self._patience_s: float | None = None  # with a blocked holder, once the program is gone
         self._behind: set[Channel] = set()
-        self.modes = Modes()
+        self._size = size
+        self.screen = Screen()
         self.holder: Channel | None = None
         self.watchers: list[Channel] = []
         self._loop.add_reader(master, self._readable)
@@ -136,19 +103,14 @@ class Terminal:
             self.close()
 
     def _seen(self, data: bytes) -> None:
-        self.modes.feed(data)
-        self._ring.append(data)
-        self._ring_bytes += len(data)
+        self.screen.feed(data)
         self._total += len(data)
-        while self._ring_bytes > RING_BYTES and len(self._ring) > 1:
-            self._ring_bytes -= len(self._ring.popleft())
         if self._log is not None:
             self._log.write(data)
         if self.holder is not None:
             self._give(self.holder, data)
-        elif _DA1.search(data):
-            # fish waits ten seconds for this where no terminal answers
-            self.write(b"\x1b[?1;2c")
+        else:
+            self._answer(data)
         for watcher in self.watchers:
             self._give(watcher, data)
 
@@ -188,23 +150,20 @@ class Terminal:
     def _drained(self, viewer: Channel) -> None:
         if viewer in self._behind:
             self._behind.discard(viewer)
-            viewer.send_data(self.replay())
+            viewer.send_data(self.screen.replay())
         if viewer is self._blocked:
             self._unblock()
 
-    def replay(self) -> bytes:
-        """What a viewer that comes now is shown: the end of the output, then the modes."""
-        if self.modes.alternate:
-            return b"\x1b[?1049h\x1b[H\x1b[2J" + self.modes.restore()
-        data = b"".join(self._ring)
-        if len(data) > REPLAY_BYTES:
-            data = data[-REPLAY_BYTES:]
-            data = data[data.find(b"\n") + 1 :]
-        return _QUERY.sub(b"", data) + self.modes.restore()
-
-    def seen(self) -> bytes:
-        """The end of what was written so far, as it is."""
-        return b"".join(self._ring)
+    def _answer(self, data: bytes) -> None:
+        """Nobody is there: what programs ask a terminal at their start is answered for it."""
+        seen = self._asking + data
+        self._asking = seen[1 - _LONGEST_QUESTION :]
+        if b"\x1b[" not in seen:
+            return
+        asked = [found for found in _ANSWERED.finditer(seen) if found.end() > len(seen) - len(data)]
+        if asked:
+            answers = (b"\x1b[?1;2c" if found[1] else b"\x1b[0n" for found in asked)
+            self.write(b"".join([*answers][:_MOST_ANSWERS]))
 
     # -- viewers
 
@@ -213,17 +172,18 @@ class Terminal:
         former = self.holder
         if former is not None:
             self.leave(former)
+        self._asking = b""
         viewer.on_drain = self._drained
         self.holder = viewer
         if replay:
-            viewer.send_data(self.replay())
+            viewer.send_data(self.screen.replay())
         return former
 
     def watch(self, viewer: Channel, *, replay: bool) -> None:
         viewer.on_drain = self._drained
         self.watchers.append(viewer)
         if replay:
-            viewer.send_data(self.replay())
+            viewer.send_data(self.screen.replay())
 
     def leave(self, viewer: Channel) -> None:
         """Forget a viewer that detached or is gone."""
@@ -237,23 +197,25 @@ class Terminal:
 
     # -- input
 
-    def write(self, data: bytes) -> None:
-        """Keys for the program; queued where it does not read them."""
+    def write(self, data: bytes) -> bool:
+        """Keys for the program; queued where it does not read them. False: some were dropped."""
         if self._fd < 0:
-            return
+            return False
         if not self._input:
             try:
                 sent = os.write(self._fd, data)
             except BlockingIOError:
                 sent = 0
             except OSError:
-                return
+                return False
             data = data[sent:]
             if not data:
-                return
+                return True
             self._loop.add_writer(self._fd, self._writable)
         # a program that never reads must not make podsh grow: what is too much is dropped
-        self._input += data[: HIGH_WATER - len(self._input)]
+        room = HIGH_WATER - len(self._input)
+        self._input += data[:room]
+        return len(data) <= room
 
     def _writable(self) -> None:
         try:
@@ -271,15 +233,32 @@ class Terminal:
         if self._fd >= 0:
             self.write(termios.tcgetattr(self._fd)[6][termios.VEOF])
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._size
+
     def resize(self, rows: int, cols: int) -> None:
-        """TIOCSWINSZ; the kernel sends SIGWINCH where the size changes."""
-        if self._fd >= 0 and 0 < rows < 65536 and 0 < cols < 65536:
+        """The kernel sends SIGWINCH where the size changes; who watches is told."""
+        if not (0 < rows < 65536 and 0 < cols < 65536):
+            return
+        changed = self._size != (rows, cols)
+        self._size = (rows, cols)
+        self._set_size(rows, cols)
+        if changed:
+            for watcher in self.watchers:
+                watcher.send({"ev": "size", "rows": rows, "cols": cols})
+
+    def _set_size(self, rows: int, cols: int) -> None:
+        """man 2 TIOCSWINSZ"""
+        if self._fd >= 0:
             fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
-    def redraw(self, rows: int, cols: int) -> None:
+    def redraw(self) -> None:
         """Make a full-screen program draw itself again: equal sizes send no SIGWINCH."""
-        self.resize(max(rows - 1, 1), cols)
-        self._loop.call_later(0.02, self.resize, rows, cols)
+        rows, cols = self._size
+        self._set_size(rows - 1 if rows > 1 else 2, cols)
+        self._loop.call_later(REDRAW_S, lambda: self._set_size(*self._size))
 
     # -- end
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from podsh.console import screen
+from podsh.console.filter import WELL
 from podsh.wire.framing import encode_data
 from tests.console.person import Person
 
@@ -52,13 +53,13 @@ def test_the_alternate_screen_is_ours() -> None:
         p.send(b"\x1b[?1049l", EXIT)
         found = p.outcome()
         assert found["tail"] == "shell$ vim\r\n"
-        end = screen.RESET + screen.LEAVE_ALTERNATE + screen.RESTORE_TITLE + screen.FENCE
+        end = screen.RESET + screen.LEAVE_ALTERNATE + screen.RESTORE_TITLE + WELL
         assert p.screen.endswith(b"shell$ vim\r\n" + end)
 
 
 @pytest.mark.parametrize("key", [b"\x1d", b"\x1b[93;5u", b"\x1b[27;5;93~"])
 def test_the_attention_key_detaches(key: bytes) -> None:
-    with Person(alternate=True) as p:
+    with Person(alternate=True, filtered=False) as p:
         p.send(b"\x1b[?1000h\x1b]0;unterminated")
         p.sees(b"unterminated")
         p.type(b"before" + key + b"after")
@@ -267,7 +268,7 @@ def test_what_needs_it_is_reset_on_the_normal_screen() -> None:
         assert b"\x1b[?1049hvim" not in p.screen  # passed on as it is
         p.send({"ev": "exit", "code": 137, "signal": 9})
         p.outcome()
-        assert p.screen.endswith(b"vim" + screen.RESET + screen.LEAVE_ALTERNATE + screen.FENCE)
+        assert p.screen.endswith(b"vim" + screen.RESET + screen.LEAVE_ALTERNATE + WELL)
 
 
 def test_held_programs_come_back() -> None:
@@ -275,11 +276,14 @@ def test_held_programs_come_back() -> None:
         p.send(STARTED, b"pod$ ")
         p.sees(rb"pod\$ ")
         p.type(b"\x1d")
+        p.message(op="away")
+        p.send(b"nobody sees it", {"ev": "away"})
+        p.message(op="back", rows=24)
+        p.send(b"pod$ ")
         p.sees(rb"\x1b\[\?1049l.*\x1b\[\?1049h.*pod\$ ")
-        p.message(op="size", rows=23)
-        p.message(op="size", rows=24)
         p.send(b"more", EXIT)
         assert p.outcome()["tail"] == "pod$ more"
+        assert b"nobody sees it" not in p.screen
 
 
 def test_cooked_output_keeps_signals() -> None:

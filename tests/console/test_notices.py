@@ -66,7 +66,7 @@ def test_a_terminal_without_titles_gets_the_bell(portal: Portal) -> None:
     ("begin", "end"), [(b"\x1b[3", b"1mred"), (b"\x1b]0;ti", b"tle\x07x"), (b"\xe6\x97", b"\xa5")]
 )
 def test_a_sequence_of_the_programs_is_not_cut(portal: Portal, begin: bytes, end: bytes) -> None:
-    with Person(alternate=True, name="web", notices=True) as p:
+    with Person(alternate=True, name="web", notices=True, filtered=False) as p:
         p.send({"ev": "attached"}, b"$ " + begin)
         p.sees(rb"\$ ")
         portal.ask(7)
@@ -80,7 +80,7 @@ def test_a_sequence_of_the_programs_is_not_cut(portal: Portal, begin: bytes, end
 
 
 def test_a_sequence_without_end_does_not_hide_requests(portal: Portal) -> None:
-    with Person(alternate=True, name="web", notices=True) as p:
+    with Person(alternate=True, name="web", notices=True, filtered=False) as p:
         p.send({"ev": "attached"}, b"$ \x1bPnever ended ")
         p.sees(rb"never ended ")
         portal.ask(7)

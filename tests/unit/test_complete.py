@@ -42,7 +42,7 @@ def source(tag: str, _prefix: str) -> list[tuple[str, str]]:
         ("run --net ", ["none", "loop", "host", "user"]),
         ("run --ne", ["--net"]),
         ("run -d --de", []),
-        ("run --ro x --r", ["--rm", "--ro", "--rw"]),
+        ("run --ro x --r", ["--rm", "--ro", "--rw", "--raw"]),
         ("run ma", ["make", "man"]),
         ("run -n web -- ma", ["make", "man"]),
         ("run make s", ["src/"]),

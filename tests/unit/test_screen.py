@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podsh.console import screen
+from podsh.console import keys, screen
 
 CLEAR = screen.CLEAR
 SEQUENCES = st.lists(
@@ -126,8 +126,8 @@ def test_plain_notes_what_needs_a_reset(data: bytes, dirty: bool, alternate: boo
     ],
 )
 def test_the_attention_key_in_every_encoding(typed: bytes, before: bytes) -> None:
-    assert screen.Attention().feed(typed) == (before, True)
-    cut = screen.Attention()
+    assert keys.Attention().feed(typed) == (before, True)
+    cut = keys.Attention()
     assert any(cut.feed(bytes([byte]))[1] for byte in typed)
 
 
@@ -135,16 +135,16 @@ def test_the_attention_key_in_every_encoding(typed: bytes, before: bytes) -> Non
     "typed", [b"x", b"\x1b[93;5:3u", b"\x1b[93;1u", b"\x1b[93;6u", b"\x1b[125;5u", b"\x1b[27;6;93~"]
 )
 def test_other_keys_pass(typed: bytes) -> None:
-    assert screen.Attention().feed(typed) == (typed, False)
+    assert keys.Attention().feed(typed) == (typed, False)
 
 
 @given(st.lists(st.binary(max_size=10), max_size=6))
 def test_keys_pass_once_and_in_order(chunks: list[bytes]) -> None:
-    scanner = screen.Attention()
+    scanner = keys.Attention()
     passed = b""
     for chunk in chunks:
-        keys, found = scanner.feed(chunk)
-        passed += keys
+        before, found = scanner.feed(chunk)
+        passed += before
         if found:
             break
     whole = b"".join(chunks)
@@ -161,5 +161,5 @@ def test_feeding_is_fast_enough_for_a_flood() -> None:
         flood = piece * (65536 // len(piece))
         screen.Guest().feed(flood)
         screen.Plain().feed(flood)
-        screen.Attention().feed(flood)
+        keys.Attention().feed(flood)
     assert time.perf_counter() - start < 5

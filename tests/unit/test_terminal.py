@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from podsh.monitor import terminal as t
+from podsh.monitor.screen import REPLAY_BYTES, Screen
 from podsh.wire.channel import Channel
 from podsh.wire.framing import Decoder
 
@@ -161,12 +162,12 @@ def test_replay_ends_with_the_last_output_and_asks_the_terminal_nothing() -> Non
         bench = Bench()
         viewer = bench.viewer()
         await write_all(bench.slave, b"old\n" * 20000 + b"\x1b[6n\x1b[c\x1b[?2004hnew$ ")
-        await bench.until(lambda: b"new$ " in bench.terminal.replay())
+        await bench.until(lambda: b"new$ " in bench.terminal.screen.replay())
         bench.terminal.hold(viewer.channel, replay=True)
         await bench.until(lambda: viewer.seen, viewer)
         assert viewer.seen.endswith(b"new$ \x1b[?2004h")
         assert b"\x1b[6n" not in viewer.seen
-        assert len(viewer.seen) <= t.REPLAY_BYTES + 100
+        assert len(viewer.seen) <= REPLAY_BYTES + 100
         os.close(bench.slave)
         bench.close()
 
@@ -177,7 +178,7 @@ def test_nobody_there_answers_the_question_that_stalls_fish() -> None:
     async def main() -> None:
         bench = Bench()
         os.write(bench.slave, b"\x1b[c")
-        await bench.until(lambda: bench.terminal.replay() is not None)
+        await bench.until(lambda: bench.terminal.screen.replay() is not None)
         await asyncio.sleep(0.05)
         assert os.read(bench.slave, 20) == b"\x1b[?1;2c"
         os.close(bench.slave)
@@ -200,7 +201,7 @@ def test_input_that_the_program_never_reads_is_bounded() -> None:
 
 @pytest.mark.parametrize("cut", range(1, 12))
 def test_modes_are_followed_across_cuts(cut: int) -> None:
-    modes = t.Modes()
+    modes = Screen()
     stream = b"a\x1b[?1;2004hb\x1b[?1049h\x1b=c\x1b[?2004l"
     for at in range(0, len(stream), cut):
         modes.feed(stream[at : at + cut])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podsh.commands.syntax import JSON, Command, Option, Word
+from podsh.commands.syntax import JSON, RAW, Command, Option, Word
 
 # the ``ev`` of events
 KINDS = (
@@ -26,16 +26,55 @@ COMMANDS: tuple[Command, ...] = (
         "podsh.commands.attach:attach",
         help="put a pod on this terminal; C-] comes back",
         example="attach web",
+        options=(
+            Option("--watch", help="only look: nothing that you type goes to it"),
+            RAW,
+        ),
         words=(Word("POD", complete="live", optional=True),),
         terminal=True,
     ),
     Command(
         "logs",
-        "podsh.commands.attach:logs",
-        help="print what a pod has written",
+        "podsh.commands.logs:logs",
+        help="what a pod has written, as text, page by page",
         example="logs web -f",
-        options=(Option("-f", "--follow", help="go on until the pod ends"),),
+        options=(
+            Option("-f", "--follow", help="go on until the pod ends"),
+            Option("--screen", help="its last screen, as who attaches would see it"),
+            Option("--raw", help="byte by byte"),
+        ),
         words=(Word("POD", complete="pod"),),
+        terminal=True,
+        without="follow",
+    ),
+    Command(
+        "send",
+        "podsh.commands.send:send",
+        help="type into a pod without attaching to it",
+        example=r"send web 'q\n'",
+        options=(
+            Option(
+                "-k",
+                "--key",
+                value="KEY",
+                complete="key",
+                repeat=True,
+                help="a key, after TEXT: Enter, C-c, C-], Up, F1, M-x, …",
+            ),
+            Option("-l", "--literal", help="TEXT as it is, backslashes too"),
+        ),
+        words=(Word("POD", complete="live"), Word("TEXT", optional=True)),
+    ),
+    Command(
+        "record",
+        "podsh.commands.record:record",
+        help="a pod's terminal from now on into a file, for asciinema",
+        example="record web demo.cast",
+        options=(
+            Option("--overwrite", help="FILE may be there already"),
+            Option("--raw", help="with what is kept from terminals"),
+        ),
+        words=(Word("POD", complete="live"), Word("FILE", complete="path")),
     ),
     Command(
         "wait",

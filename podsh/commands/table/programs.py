@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podsh.commands.syntax import Command, Option, Word
+from podsh.commands.syntax import RAW, Command, Option, Word
 
 PROFILE = Option(
     "-p",
@@ -79,6 +79,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             Option("--procname", value="NAME", help="the program's argv[0]"),
             *LAUNCH,
+            RAW,
             Option("--dry-run", help="print the plan, start nothing"),
             Option("--json", help="with -d or --dry-run: one JSON object a line"),
         ),
@@ -94,6 +95,7 @@ COMMANDS: tuple[Command, ...] = (
         options=(
             Option("--env", value="K=V", complete="variable", repeat=True, help="set a variable"),
             Option("--cwd", value="DIR", help="start in DIR of the pod"),
+            RAW,
         ),
         words=(Word("POD", complete="live"),),
         rest="CMD",
