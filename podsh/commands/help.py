@@ -55,7 +55,10 @@ def help_text(command: Command) -> str:
     spelled = [(", ".join(option.names) + option.shown, option.help) for option in command.options]
     if spelled:
         width = max(len(names) for names, _ in spelled)
-        lines += ["", *(f"  {names:<{width}}  {text}".rstrip() for names, text in spelled)]
+        lines.append("")
+        for names, what in spelled:
+            head = f"  {names:<{width}}  "
+            lines += textwrap.wrap(head + what, 98, subsequent_indent=" " * len(head))
     examples = [(command.example, ""), *more]
     width = max(len(line) for line, what in examples if what) if more else 0
     lines += ["", "  example:" if len(examples) == 1 else "  examples:"]

@@ -64,7 +64,14 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "cwd": ("a path (yours where the pod has it, else the home)", "where it starts"),
             "procname": ("text (the program's)", "its argv[0]"),
             "stack": (SIZE, "the limit of its stack"),
-            "init": ("a path in the pod (none)", "a script that runs before it"),
+            "init": (
+                "a path in the pod (none)",
+                "a script that runs first, below the home unless absolute; if it fails nothing"
+                " else runs",
+            ),
+            "cmdr": ("a name (none)", "a script of the directory cmdrs that starts the program"),
+            "daemon": (FLAG_OFF, "whether it has no terminal, and goes on alone"),
+            "logoutput": (FLAG_OFF, "whether what it writes is also kept in ./POD-TIME.log"),
         },
     ),
     "seccomp": (

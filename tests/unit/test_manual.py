@@ -14,7 +14,6 @@ from podsh.commands.manual import pages
 from podsh.commands.registry import commands, find
 from podsh.commands.script import split
 from podsh.commands.syntax import parse
-from podsh.profiles import keys, pod, toml
 from tests.helpers.needs import needs_program
 
 if TYPE_CHECKING:
@@ -54,23 +53,6 @@ def test_every_command_and_option(tmp_path: Path) -> None:
         for option in command.options:
             term = ", ".join(option.names) + option.shown
             assert f" {term} " in text, (command.name, term)
-
-
-def test_every_key_of_profiles() -> None:
-    tables = {name: set(known) for name, known in toml.TABLES.items()}
-    tables["fs.bind"] = set(toml.BIND)
-    tables[""] = set(toml.TOP) - set(toml.TABLES)
-    assert {name: set(entries) for name, (_, entries) in keys.TABLES.items()} == tables
-    page = pages()["podsh.profile.5"]
-    for _, entries in keys.TABLES.values():
-        for key in entries:
-            assert f"\\fB{key}\\fR = " in page
-
-
-def test_every_word_of_pod_files() -> None:
-    assert set(keys.WORDS) == set(pod.HANDLERS)
-    for line, _ in keys.WORDS.values():
-        assert line.split(" ")[0].replace("-", "\\-") in pages()["podsh.pod.5"]
 
 
 def test_every_example_is_a_command() -> None:

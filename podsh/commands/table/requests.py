@@ -36,7 +36,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             Option("--dir", value="PATH", complete="dir", help="all below this directory above it"),
             Option("--read", help="only to read, though it asks to write"),
-            Option("--if", value="OP PATH", help="only if this is what it asks for; else fail"),
+            Option("--if", value="RULE", help="only if it asks for this, 'OP PATH'; else fail"),
             JSON,
         ),
         words=(Word("ID", complete="request", repeat=True),),

@@ -1,0 +1,47 @@
+"""What there is, is documented: keys of profiles in the manual, commands in the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from podsh.commands.manual import pages
+from podsh.commands.registry import commands
+from podsh.profiles import keys, pod, toml
+
+ROOT = Path(__file__).resolve().parents[2]
+# for the stubs in completions/, not for people
+HIDDEN = {"complete"}
+
+
+def test_every_key_of_profiles() -> None:
+    tables = {name: set(known) for name, known in toml.TABLES.items()}
+    tables["fs.bind"] = set(toml.BIND)
+    tables[""] = set(toml.TOP) - set(toml.TABLES)
+    assert {name: set(entries) for name, (_, entries) in keys.TABLES.items()} == tables
+    page = pages()["podsh.profile.5"]
+    for _, entries in keys.TABLES.values():
+        for key in entries:
+            assert f"\\fB{key}\\fR = " in page
+
+
+def test_every_word_of_pod_files() -> None:
+    assert set(keys.WORDS) == set(pod.HANDLERS)
+    for line, _ in keys.WORDS.values():
+        assert line.split(" ")[0].replace("-", "\\-") in pages()["podsh.pod.5"]
+
+
+def table() -> str:
+    """The README's table of commands."""
+    text = (ROOT / "README.md").read_text()
+    return text.split("\n## Commands\n", 1)[1].split("\n## ", 1)[0].replace("\\|", "|")
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: str(command.name))
+def test_every_command_is_in_the_readme(command: object) -> None:
+    name = getattr(command, "name", "")
+    first, _, second = name.partition(" ")
+    rows = [line for line in table().splitlines() if f"`{first}" in line]
+    assert name in HIDDEN or any(re.search(rf"\b{second}\b", row) for row in rows), name
