@@ -27,7 +27,7 @@ _podsh() {
             [[ $shown == \\~/* ]] && shown=${shown:1}
         fi
         case $shown in
-            */ | *=) compopt -o nospace ;;
+            */ | *= | *:) compopt -o nospace ;;
         esac
         COMPREPLY+=("$shown")
     done < <(podsh complete --typed --format values -- "${words[@]}" 2>/dev/null)

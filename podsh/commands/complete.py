@@ -36,6 +36,8 @@ def complete(args: Args, context: Context) -> int:
     except PodshError:
         return 0  # nothing to offer; a shell's prompt is no place for an error
     for value, text in found:
+        if not value.isprintable():
+            continue  # a shell would draw it as it is, or take it for two
         context.out(_line(value, show_text(text), form))
     return 0
 
@@ -45,7 +47,9 @@ def _line(value: str, text: str, form: str) -> str:
         return value
     if form == "zsh":  # of _describe; the sign: whether more of the word comes
         name = value.replace("\\", "\\\\").replace(":", "\\:")
-        return ("-" if value.endswith(("/", "=")) else "+") + name + (f":{text}" if text else "")
+        return (
+            ("-" if value.endswith(("/", "=", ":")) else "+") + name + (f":{text}" if text else "")
+        )
     return f"{value}\t{text}" if text else value
 
 

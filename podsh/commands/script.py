@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from podsh.commands.quoting import dollar_quoted
 from podsh.console.render import show_lines
 from podsh.errors import PodshError, UsageError
 
@@ -19,7 +20,8 @@ _MAX_BYTES = 8 << 20
 
 
 def split(line: str, variables: Mapping[str, str]) -> list[str]:
-    """The words of a line, as a shell would: quotes, backslash, ``$NAME``, ``#`` comments.
+    """The words of a line, as a shell has them: quotes, backslash, ``$'…'``, ``$NAME``, comments
+    after ``#``.
 
     A variable's value is one word whatever is in it. Raises UsageError for an open quote and a
     variable that is set neither here nor in the environment.
@@ -43,6 +45,10 @@ def split(line: str, variables: Mapping[str, str]) -> list[str]:
             word = [] if word is None else word
             word.append(line[at])
             at += 1
+        elif char == "$" and not quote and line[at : at + 1] == "'":
+            value, at = dollar_quoted(line, at + 1)
+            word = [] if word is None else word
+            word.append(value)
         elif char == "$":
             value, at = _variable(line, at, variables)
             word = [] if word is None else word

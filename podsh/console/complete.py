@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from podsh.commands import registry
+from podsh.commands.quoting import dollar_quoted
 from podsh.commands.syntax import is_value
 from podsh.errors import UsageError
 
@@ -147,7 +148,13 @@ def unfinished(line: str) -> tuple[list[str], str]:
     while at < len(line):
         char = line[at]
         at += 1
-        if char == quote:
+        if char == "$" and not quote and line[at : at + 1] == "'":
+            try:
+                text, at = dollar_quoted(line, at + 1)
+            except UsageError:  # it is being typed
+                text, at = line[at + 1 :], len(line)
+            plain.append(text)
+        elif char == quote:
             quote = ""
         elif char == "\\" and quote != "'" and at < len(line):
             plain.append(line[at])
@@ -163,13 +170,6 @@ def unfinished(line: str) -> tuple[list[str], str]:
         else:
             plain.append(char)
     return [*words, "".join(plain)], line[start:]
-
-
-def quoted(word: str) -> str:
-    """A word as it must be typed to be read as itself; a leading ``~/`` stays free."""
-    if word and all(c.isalnum() or c in "_-./~:=+,@%^" for c in word):
-        return word
-    return "'" + word.replace("'", "'\\''") + "'"
 
 
 # ---------------------------------------------------------------- what this machine has

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from prompt_toolkit.completion import Completer, Completion
 
 from podsh.commands.pods import state_words
+from podsh.commands.quoting import quoted
 from podsh.console.asking import brief
-from podsh.console.complete import candidates, local_source, quoted, unfinished
+from podsh.console.complete import candidates, local_source, unfinished
 from podsh.console.render import show_text
 from podsh.errors import PodshError
 from podsh.portal.client import connect_running

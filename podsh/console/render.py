@@ -24,7 +24,8 @@ INDENT = "    "
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
-def _plain(char: str) -> bool:
+def is_plain(char: str) -> bool:
+    """Whether a character is shown as it is."""
     if char.isascii():
         return " " <= char <= "~"
     if not char.isalnum() or char in _BLANK:
@@ -54,7 +55,7 @@ def show(value: str | bytes, width: int = 0) -> str:
     if text.isascii() and text.isprintable() and not width:  # the common case
         if text and not any(c in text for c in ' "\\'):
             return text
-    parts = ["\\" + c if c in '\\"' else c if _plain(c) else _escape(c) for c in text]
+    parts = ["\\" + c if c in '\\"' else c if is_plain(c) else _escape(c) for c in text]
     quoted = "".join(parts) != text or " " in text or not text
     if width and len(parts) > width:
         keep = width * 3 // 5
@@ -82,7 +83,7 @@ def show_text(text: str) -> str:
     """A sentence that may quote strings from outside: made safe, not quoted; one line."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c in _OWN_SIGNS or _plain(c) else _escape(c) for c in text)
+    return "".join(c if c in _OWN_SIGNS or is_plain(c) else _escape(c) for c in text)
 
 
 def show_lines(text: str) -> str:

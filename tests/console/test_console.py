@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import signal
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -332,43 +329,3 @@ async def test_numbers_of_requests_complete(portal: Portal) -> None:
         portal.pods = []
         await d.type("\x15quit\r")
         await d.end()
-
-
-async def test_no_key_is_lost_in_a_flood(portal: Portal) -> None:
-    """20 lines typed during 5,000 events a second."""
-    over = threading.Event()
-
-    def flood() -> None:
-        number = 0
-        while not over.is_set():
-            for _ in range(50):
-                number += 1
-                portal.event(
-                    ev="transition", old="a", new="b", path=f"/x/{number}", mode="read", pid=number
-                )
-            time.sleep(0.01)
-
-    lines = [f"set A{index}=value-{index}-of-the-flood" for index in range(20)]
-    async with driven() as d:
-        await d.until(lambda: portal.followed)
-        thread = threading.Thread(target=flood)
-        thread.start()
-        try:
-            for line in lines:
-                for char in line:
-                    d.keys.send_text(char)
-                    await asyncio.sleep(0.002)
-                d.keys.send_text("\r")
-                await d.until(
-                    lambda line=line: line.split("=")[1] in d.console.context.variables.values()
-                )
-        finally:
-            over.set()
-            thread.join()
-        portal.pods = []
-        await d.type("quit\r")
-        await d.end()
-    set_ = {f"set {name}={value}" for name, value in d.console.context.variables.items()}
-    assert set_ == set(lines)
-    assert re.search(r"web +> +\d+ transitions \(events web\)", d.screen.text)
-    assert d.screen.text.count("a -> b") < 20

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podsh.commands.quoting import quoted
 from podsh.commands.script import split
-from podsh.console.complete import candidates, local_source, quoted, unfinished
+from podsh.console.complete import candidates, local_source, unfinished
+from podsh.console.render import is_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# of files
+NAMES = st.binary(min_size=1).map(os.fsdecode)
 THERE = {
     "pod": [("web", "running"), ("build", "exit 0")],
     "live": [("web", "running")],
@@ -56,7 +61,7 @@ def source(tag: str, _prefix: str) -> list[tuple[str, str]]:
         ("exec web -- m", ["make", "man"]),
         ("exec web m", ["make", "man"]),
         ("kill -s T", ["TERM"]),
-        ("wait web ", ["exit", "request"]),
+        ("wait web ", ["exit", "request", "text:"]),
         ("profile ", ["list", "show", "check", "new", "edit"]),
         ("profile show d", ["dev"]),
         ("help pro", ["profile"]),
@@ -98,9 +103,12 @@ def test_unfinished_never_fails(line: str) -> None:
     assert line.endswith(typed)
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | NAMES)
 def test_what_is_offered_is_read_back(word: str) -> None:
-    assert split(quoted(word), {}) == [word]
+    shown = quoted(word)
+    assert split(shown, {}) == [word]
+    assert unfinished("run " + shown) == (["run", word], shown)
+    assert all(map(is_plain, shown))
 
 
 def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,9 @@ VARIABLES = {"DIR": "/srv/my web", "A": "1", "EMPTY": ""}
         ("x '' \"\" $EMPTY", ["x", "", "", ""]),
         ("x $ 5$", ["x", "$", "5$"]),
         ("x a''b", ["x", "ab"]),
+        (r"x $'a\n\e[2J\'\x41\u00e9\101'b", ["x", "a\n\x1b[2J'AéAb"]),
+        (r"x $'\xc3\xa9\xff' '$'", ["x", "é\udcff", "$"]),
+        (r'x "$' + "'" + r"a\n" + "'" + r'" $' + "'" + r"\q\x" + "'", ["x", r"$'a\n'", r"\q\x"]),
     ],
 )
 def test_words(line: str, words: list[str]) -> None:
@@ -55,6 +58,8 @@ def test_what_a_shell_quotes_is_read_back(words: list[str]) -> None:
         ("x 'a", "no closing '"),
         ('x "a', 'no closing "'),
         ("x \\", "nothing follows"),
+        ("x $'a", "no closing '"),
+        ("x $'\\ud800'", "is no character"),
         ("x $NO_SUCH_THING_", "$NO_SUCH_THING_ is not set"),
         ("x ${A", "${A: no closing }"),
         ("x ${}", "not a variable's name"),
