@@ -167,7 +167,7 @@ class Desk:
             if move is not None:
                 self._moved(*move, pid)
             if error is not None:
-                self._note(f"cannot show {want.path}: {error.cause}")
+                self.note(f"cannot show {want.path}: {error.cause}")
 
         self._lay(adds, told, want)
 
@@ -265,7 +265,7 @@ class Desk:
         if len(self.waiting) >= MAX_WAITING or not self.requests.has_room():
             if time.monotonic() > self._told_full + 1:
                 self._told_full = time.monotonic()
-                self._note(f"{len(self.waiting)} requests wait: denied {want.mode} {want.path}")
+                self.note(f"{len(self.waiting)} requests wait: denied {want.mode} {want.path}")
             call.proceed()
             return
         request = Request(next_id(), self._pod, call, want, decision, self.state.name)
@@ -491,5 +491,6 @@ class Desk:
         head = {"v": events.VERSION, "ts": time.time(), "ev": kind, "pod": self._pod}
         self._told(head | fields)
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Tell a person something about the pod."""
         self._emit_fields("note", text=text)

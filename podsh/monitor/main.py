@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podsh.kernel.pages import Pages
+    from podsh.monitor.xserver import XServer
     from podsh.operations import Row
     from podsh.wire.channel import Channel
 
@@ -102,14 +103,22 @@ def _live(
     pages: Pages | None,
     taken: Callable[[], None],
 ) -> None:
+    xserver: XServer | None = None
     try:
         try:
+            if message["xserver"] is not None:
+                from podsh.monitor.xserver import XServer
+
+                # first: its socket is one of what the pod is shown
+                xserver = XServer(message["xserver"], begun.template_fd)
             jail = Jail(begun, message, given)
         finally:
             for fd in given:
                 os.close(fd)
     except Exception as exc:
         taken()
+        if xserver is not None:
+            xserver.close()
         begun.init.close()
         _write_meta(message)
         _report(portal, message, exc)
@@ -151,6 +160,8 @@ def _live(
             pages.give_back()
 
     pod = Pod(loop, jail, notify)
+    if xserver is not None:
+        xserver.watch(loop, pod.requests.desk.note)
     kage = Kage(loop, jail.listener(), jail.init_pid, _asks(pod))
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
@@ -173,6 +184,8 @@ def _live(
     kage.close()
     _flush(loop, server.clients)
     pod.close()
+    if xserver is not None:
+        xserver.close()
     loop.close()
     _reap(jail.init_pid)
     if jail.network is not None:

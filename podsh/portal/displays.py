@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import stat
 from dataclasses import replace
@@ -28,6 +29,9 @@ _DISPLAY = re.compile(
 )
 _ABSTRACT = re.compile(r" 00010000 .* @(/tmp/\.X11-unix/X\d+)$", re.MULTILINE)  # __SO_ACCEPTCON
 _LISTING_BYTES = 4 << 20
+XEPHYR, XVFB = "Xephyr", "Xvfb"
+# what the profile base shows of programs
+_PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 _RUNTIME_BYTES = 64 * MIB
 # networks by which a pod reaches other machines; of this one's loopback only the first
 _NETS = ("host", "user", "ipvlan", "macvlan")
@@ -77,12 +81,27 @@ def wanted(profile: Profile, message: dict[str, Any]) -> Wanted:
     return Wanted(x11, nested, profile.wayland.enabled or bool(message.get("wayland")))
 
 
-class Found(NamedTuple):
-    """The displays that are there. ``entry``: the X display's cookie. ``wayland``: a socket."""
+class Nested(NamedTuple):
+    """An X server that is to be the pod's own: its program, its display's number, its cookie."""
 
-    display: Display | None
-    entry: xauthority.Entry | None
-    wayland: str
+    program: str
+    number: int
+    cookie: xauthority.Entry
+
+    @property
+    def screen(self) -> Display:
+        """As the pod sees it."""
+        return Display("", self.number, "")
+
+
+class Found(NamedTuple):
+    """The displays that are there. ``entry``: the X display's cookie. ``wayland``: a socket.
+    ``nested``: the pod gets that one instead of the display, where it shows itself."""
+
+    display: Display | None = None
+    entry: xauthority.Entry | None = None
+    wayland: str = ""
+    nested: Nested | None = None
 
 
 def look(wants: Wanted, ctx: Context, message: dict[str, Any]) -> Found:
@@ -91,19 +110,24 @@ def look(wants: Wanted, ctx: Context, message: dict[str, Any]) -> Found:
     environ = dict(ctx.environ) | {str(k): str(v) for k, v in message.get("env", {}).items()}
     display = entry = None
     wayland = _wayland_socket(environ) if wants.wayland else ""
-    if wants.x11:
-        display = parse(environ.get("DISPLAY", ""))
+    name = environ.get("DISPLAY", "")
+    if wants.x11 and (name or not wants.nested):
+        display = parse(name)
         if not display.host:
             _check(display.path, f"X display {display}", "is DISPLAY that of a live server?")
         entry = _authority(display, environ, ctx)
-    return Found(display, entry, wayland)
+    nested = _nested(display) if wants.nested else None
+    return Found(display, entry, wayland, nested)
 
 
-def settled(plan: JailPlan, found: Found) -> JailPlan:
-    """``plan`` with them. UsageError for a display that such a pod would not reach."""
+def settled(plan: JailPlan, found: Found, state: str) -> JailPlan:
+    """``plan`` with them. state: the pod's own directory on the host. UsageError for a display
+    that such a pod would not reach."""
     if found.wayland:
         plan = _wayland(plan, found.wayland)
-    if found.display is not None:
+    if found.nested is not None:
+        plan = _x11_nested(plan, found, found.nested, state)
+    elif found.display is not None:
         plan = _x11(plan, found.display, found.entry)
     return plan
 
@@ -151,6 +175,39 @@ def _x11(plan: JailPlan, display: Display, entry: xauthority.Entry | None) -> Ja
     return with_display(plan, ops, str(display), [entry] if entry else [], notes)
 
 
+def _nested(display: Display | None) -> Nested:
+    """The server to start: one with a window on the display, or one without anything."""
+    program = shutil.which(XEPHYR, path=_PROGRAMS) if display is not None else None
+    program = program or shutil.which(XVFB, path=_PROGRAMS)
+    if program is None:
+        raise UsageError(
+            "neither Xephyr nor Xvfb is installed",
+            place="--x11 nested",
+            hint="sudo apt-get install xserver-xephyr xvfb (Debian's names)",
+        )
+    # its socket lies beside that of the display
+    number = 1 if display is not None and display.number == 0 else 0
+    return Nested(program, number, xauthority.cookie(number, os.urandom(16)))
+
+
+def _x11_nested(plan: JailPlan, found: Found, nested: Nested, state: str) -> JailPlan:
+    path = nested.screen.path
+    source = f"{socket_directory(state)}/{os.path.basename(path)}"
+    ops: list[Op] = [Dir(DIRECTORY, 0o1777), connectable(source, path, "--x11 nested", own=True)]
+    notes = []
+    if found.display is not None and os.path.basename(nested.program) != XEPHYR:
+        notes.append(
+            "Xephyr is not installed: what the pod shows is on a screen that nobody sees (Xvfb);"
+            " sudo apt-get install xserver-xephyr"
+        )
+    return with_display(plan, ops, str(nested.screen), [nested.cookie], notes)
+
+
+def socket_directory(state: str) -> str:
+    """Where the socket of a pod's own X server appears, on the host."""
+    return f"{state}/x11"
+
+
 def with_display(
     plan: JailPlan,
     ops: list[Op],
@@ -170,7 +227,7 @@ def authority_file(plan: JailPlan, entries: list[xauthority.Entry]) -> File:
     home = dict(plan.program.env).get("HOME", "")
     own = home in homes or home in temporary
     path = f"{home}/.Xauthority" if own else f"{OWN}/Xauthority"
-    return File(path, _text(xauthority.write(entries)), 0o600)
+    return File(path, text(xauthority.write(entries)), 0o600)
 
 
 def _authority(display: Display, environ: dict[str, str], ctx: Context) -> xauthority.Entry | None:
@@ -286,6 +343,6 @@ def _with(plan: JailPlan, ops: list[Op], env: dict[str, str], notes: list[str]) 
     return replace(plan, ops=(*plan.ops, *ops), program=program, notes=(*plan.notes, *notes))
 
 
-def _text(data: bytes) -> str:
-    """Bytes of a File, as it takes them."""
+def text(data: bytes) -> str:
+    """Bytes for a File, as it takes them."""
     return data.decode("utf-8", "surrogateescape")

@@ -17,7 +17,7 @@ from podsh.kernel import landlock
 from podsh.operations import Bind
 from podsh.plan import Facts, Request, make_plan
 from podsh.policy.access import Access
-from podsh.portal import bycommand, calls, displays, networks
+from podsh.portal import bycommand, calls, displays, nested, networks
 from podsh.profiles import find
 from podsh.profiles.schema import Context
 
@@ -140,7 +140,7 @@ async def displays_of(profile: Profile, message: dict[str, Any], ctx: Context) -
     """The displays that the pod is to have; UsageError where there is none."""
     wants = displays.wanted(profile, message)
     if not any(wants):
-        return displays.Found(None, None, "")
+        return displays.Found()
     return await asyncio.to_thread(displays.look, wants, ctx, message)
 
 
@@ -158,21 +158,9 @@ def plan(
         home_mode=message.get("home_mode"),
         trace=bool(message.get("trace")),
     )
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    facts = Facts(
-        name="",
-        uid=os.getuid(),
-        home=ctx.home,
-        cwd=ctx.cwd,
-        environ=ctx.environ,
-        state="",
-        hide=paths.own_paths(),
-        umask=int(message.get("umask", 0o022)) & 0o777,
-        # descriptors in flight count per user: a pod must not be able to fill podsh's share
-        nofile=max(soft // 2 - 1, 64),
-        scopes=landlock.has_scopes(),
-        resolvers=networks.resolvers() if "user" in (request.net, profile.net.mode) else "",
-    )
+    facts = _facts(message, ctx)
+    if "user" in (request.net, profile.net.mode):
+        facts = replace(facts, resolvers=networks.resolvers())
     # the same for every pod but for its name; with the profile, so that no other has that id
     key = (id(profile), request, facts)
     if key not in _plans:
@@ -185,7 +173,42 @@ def plan(
         log = os.path.join(ctx.cwd, f"{name}-{stamp}.log")
         made = replace(made, program=replace(made.program, log=log))
     made = calls.settled(made, profile, message.get("blacklist"))
-    return displays.settled(made, found)
+    return displays.settled(made, found, state_dir(name))
+
+
+def xserver(
+    message: dict[str, Any], library: find.Library, name: str, ctx: Context, found: displays.Found
+) -> JailPlan | None:
+    """The plan of the pod's own X server, if it is to have one."""
+    if found.nested is None:
+        return None
+    facts = replace(_facts(message, ctx), name=name, state=state_dir(name))
+    return nested.plan(found, found.nested, library.load(find.BASE, ctx), facts)
+
+
+def xserver_fields(server: JailPlan | None, state: str) -> dict[str, Any] | None:
+    """That plan as ``monitor/xserver.py`` takes it."""
+    if server is None:
+        return None
+    return {"plan": server.to_wire(), "directory": displays.socket_directory(state)}
+
+
+def _facts(message: dict[str, Any], ctx: Context) -> Facts:
+    """What the plan of any pod of the caller's must know; of no certain one."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Facts(
+        name="",
+        uid=os.getuid(),
+        home=ctx.home,
+        cwd=ctx.cwd,
+        environ=ctx.environ,
+        state="",
+        hide=paths.own_paths(),
+        umask=int(message.get("umask", 0o022)) & 0o777,
+        # descriptors in flight count per user: a pod must not be able to fill podsh's share
+        nofile=max(soft // 2 - 1, 64),
+        scopes=landlock.has_scopes(),
+    )
 
 
 _KEPT_PLANS = 16

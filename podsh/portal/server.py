@@ -210,6 +210,7 @@ class Portal:
         fleet = self._fleet
         name = launch.choose_name(message, profile, fleet.pods)
         plan = launch.plan(message, profile, name, ctx, shown)
+        xserver = launch.xserver(message, self._library, name, ctx, shown)
         old = fleet.pods.get(name)
         if old is not None and not old.ended:
             raise UsageError(
@@ -233,6 +234,7 @@ class Portal:
             pod,
             {
                 "plan": plan.to_wire(),
+                "xserver": launch.xserver_fields(xserver, pod.state_dir),
                 "state_dir": pod.state_dir,
                 "socket": pod.socket,
                 "detach": detach,
@@ -271,7 +273,10 @@ class Portal:
         plan = launch.plan(message, start.profile, name, ctx, shown)
         pods = self._fleet.pods.values()
         plan = networks.foretold(plan, start.profile, pods, launch.state_dir(name))
-        return {"lines": plan.describe(), "notes": [*start.notes, *plan.notes]}
+        lines = plan.describe()
+        if xserver := launch.xserver(message, self._library, name, ctx, shown):
+            lines += ["", "its X server, in a jail of its own:", *xserver.describe()]
+        return {"lines": lines, "notes": [*start.notes, *plan.notes]}
 
     async def pod_file(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         """A pod that a ``run`` would start, as the lines of a ``.pod`` file."""

@@ -53,6 +53,10 @@ class XServer:
                 said += pipe.read(16) or b"ended\n"
         assert int(said) == self.number
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def entry(self, family: int = xauthority.LOCAL) -> xauthority.Entry:
         """What xauth(1) would have written of it."""
         address = os.uname().nodename.encode() if family == xauthority.LOCAL else b""
