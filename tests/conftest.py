@@ -91,6 +91,7 @@ def podsh(
     served = serving(caller)
     yield served
     live = served.forget_pods()
+    served.forget_profiles()
     left = watch.left()
     assert not live, f"pods left running: {', '.join(live)}"
     assert not left, f"left behind:\n{left}"

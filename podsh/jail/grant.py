@@ -106,8 +106,7 @@ def assemble(
     tree = clone(found.fd, attrs)
     try:
         _mask(tree, masks, attrs)
-        for entry in inner:
-            _put_again(tree, dst, entry, of_kernel, hidden)
+        inner = [entry for entry in inner if _put_again(tree, dst, entry, of_kernel, hidden)]
     except OSError as exc:
         os.close(tree)
         if exc.errno != errno.EINVAL:
@@ -156,15 +155,16 @@ def _put_again(
     entry: Shown,
     of_kernel: list[tuple[str, str, int]],
     hidden: list[tuple[str, bool, str]],
-) -> None:
-    """Put what the pod has at ``entry`` into the detached ``tree`` that will cover it."""
+) -> bool:
+    """Put what the pod has at ``entry`` into the detached ``tree`` that will cover it. False
+    where the host no longer has it."""
     found = find(entry.src)
     if found is None:
-        return  # gone from the host meanwhile, and not to be had again under that name
+        return False  # not to be had again under that name
     try:
         status = os.fstat(found.fd)
         if found.path != entry.src or (status.st_dev, status.st_ino) != entry.object:
-            return  # another object has its name now
+            return False  # another object has its name now
         rest = entry.dst[len(top.rstrip("/")) + 1 :]
 
         def made(at: int) -> int:
@@ -185,6 +185,7 @@ def _put_again(
                 place=top,
                 hint="grant the directories in it that are needed",
             ) from None
+        return True
     finally:
         os.close(found.fd)
 

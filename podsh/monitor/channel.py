@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from podsh.jail.live import Live
     from podsh.kernel.notify import Notification
-    from podsh.monitor.desk import Call
     from podsh.monitor.launch import Jail
     from podsh.monitor.loop import Loop
+    from podsh.monitor.request import Call
 
 PUBLISH_S = 0.05
 _SOME = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from podsh.errors import PodshError, UsageError
 from podsh.jail import grant
@@ -16,7 +16,7 @@ from podsh.jail.resolve import Found, find
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.monitor import caller
 from podsh.monitor.grants import Lay, attributes
-from podsh.monitor.request import Request, Requests, next_id
+from podsh.monitor.request import Call, Request, Requests, next_id
 from podsh.monitor.sockets import Sockets, is_abstract
 from podsh.operations import Hide, hostname
 from podsh.policy import access, engine, events
@@ -40,22 +40,6 @@ TICK_S = 0.1
 MAX_REFUSED = 4096
 # told again and again by a program in a loop: so many denials, then one line a second
 DENIALS_AT_ONCE = 50
-
-
-class Call(Protocol):
-    """A call that lacks something; ``wants``: what is still to be decided."""
-
-    pid: int
-    wants: list[Want]
-
-    def proceed(self) -> bool:
-        """Let it go on; False where nobody waits for it any more."""
-
-    def interrupt(self) -> bool:
-        """Let it end for a signal."""
-
-    def alive(self) -> bool:
-        """Whether somebody waits for it."""
 
 
 class Desk:
@@ -129,7 +113,8 @@ class Desk:
             if decision.verdict == "deny":
                 self._deny(call, want, decision.rule)
                 break
-            move = (before, asked, decision) if decision.verdict == "transition" else None
+            moved = decision.verdict == "transition"
+            move = (before, self.state, asked, decision) if moved else None
             self._show(call, want, self._missing(want, decision), move)
             return
         call.proceed()
@@ -153,7 +138,7 @@ class Desk:
         call: Call,
         want: Want,
         adds: Iterable[Access],
-        move: tuple[State, Asked, Decision] | None,
+        move: tuple[State, State, Asked, Decision] | None,
     ) -> None:
         pid = call.pid
         if move is not None:
@@ -166,6 +151,7 @@ class Desk:
             # the program goes on before anybody is told
             if move is not None:
                 self._moved(*move, pid)
+                self._look_again()
             if error is not None:
                 self.note(f"cannot show {want.path}: {error.cause}")
 
@@ -210,20 +196,30 @@ class Desk:
             self._hiding = now, hides
         return self._hiding[1]
 
-    def _moved(self, before: State, asked: Asked, decision: Decision, pid: int) -> None:
+    def _moved(
+        self, before: State, after: State, asked: Asked, decision: Decision, pid: int
+    ) -> None:
         self._emit(
             events.Transition(
                 pod=self._pod,
                 ts=time.time(),
                 pid=pid,
                 old=before.name,
-                new=self.state.name,
+                new=after.name,
                 path=asked.path,
                 mode=asked.mode,
                 add=decision.add,
                 rule=decision.rule,
             )
         )
+
+    def _look_again(self, but: Request | None = None) -> None:
+        """After a move: what waits may be there by now, or lead elsewhere; it is asked anew."""
+        for other in self.waiting:
+            again = self._step(Asked(other.path, other.mode), try_only=True)
+            if other is not but and (again.verdict, again.to) != ("ask", other.to):
+                self._emit_fields("gone", id=other.id)
+                self._decided(other, "gone", again=True)
 
     # -- denials
 
@@ -298,15 +294,11 @@ class Desk:
         adds = (Access(path, wider.at(path)),)
 
         def laid(error: PodshError | None) -> None:
-            if error is not None:
-                if self._state is wider:
-                    self._state = before
-                else:
-                    self._ungrant(path)
-                told(error)
-                return
-            self._granted(request, path, mode, scope)
-            told(None)
+            if error is None:
+                self._granted(request, path, mode, scope)
+            else:
+                self._not_given(wider, before, path)
+            told(error)
 
         self._lay(adds, laid, request.want)
 
@@ -315,35 +307,34 @@ class Desk:
         asked = Asked(request.path, request.mode)
         before = self.state
         self._state, decision = engine.step(before, asked, approved=True)
-        self._mounts.hostname(hostname(self.state.name))
+        if decision.verdict == "transition":
+            # what is laid from here on is the new domain's, whether all of it can be or not
+            self._mounts.hostname(hostname(self.state.name))
+            self._moved(before, self.state, asked, decision, request.pid)
+        elif decision.verdict != "allowed":
+            raise UsageError("does not lead there any more", place=self.state.name)
 
         def laid(error: PodshError | None) -> None:
             if error is None:
-                self._moved(before, asked, decision, request.pid)
                 self._decided(request, "allowed")
             told(error)
 
         self._lay(self._missing(request.want, decision), laid, request.want)
+        self._look_again(request)
 
     def _granted(self, request: Request, path: str, mode: Mode, scope: str) -> None:
-        self._emit(
-            events.Granted(
-                pod=self._pod,
-                ts=time.time(),
-                pid=request.pid,
-                path=path,
-                mode=mode,
-                scope=scope,
-                id=request.id,
-            )
-        )
+        self._emit(request.granted(path, mode, scope))
         if scope == "once":
             caller.at_end(self._loop, request.processes(), lambda: self._once_over(path))
         self._decided(request, "allowed")
-        # what else this settles
+        self._settles_more(scope)
+
+    def _settles_more(self, scope: str) -> None:
+        """After a grant: what else waits for it."""
         for other in self.waiting:
             if self._step(Asked(other.path, other.mode), try_only=True).verdict == "allowed":
-                self._decided(other, "allowed")
+                self._emit(other.granted(other.path, other.mode, scope))
+                self._decided(other, "allowed", again=True)
 
     def _once_over(self, path: str) -> None:
         self._ungrant(path)
@@ -354,17 +345,26 @@ class Desk:
         self.forget()
         self._emit(events.Revoked(pod=self._pod, ts=time.time(), path=path))
 
+    def _not_given(self, wider: State, before: State, path: str) -> None:
+        """A grant that could not be laid."""
+        if self._state is wider:
+            self._state = before
+        else:
+            self._ungrant(path)
+
     def _ungrant(self, path: str) -> None:
         grants = tuple(given for given in self.state.grants if given.path != path)
         self._state = replace(self.state, grants=grants)
         self._sockets.drop(path)
 
-    def _decided(self, request: Request, state: str) -> None:
-        """Let all its calls go on; a call may lack more."""
+    def _decided(self, request: Request, state: str, again: bool = False) -> None:
+        """Let all its calls go on; a call may lack more. again: they are decided about anew."""
         request.settle(state)
         calls, request.calls = request.calls, []
         for call in calls:
-            if state == "allowed" and call.wants:
+            if again:
+                self.lacking(call)
+            elif state == "allowed" and call.wants:
                 if call.wants[0].mode != "connect":  # another may lie at the path by now
                     os.close(call.wants[0].fd)
                     del call.wants[0]
@@ -379,16 +379,7 @@ class Desk:
             self._refused[who, request.path, request.mode] = None
         while len(self._refused) > MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
-        self._emit(
-            events.Denied(
-                pod=self._pod,
-                ts=time.time(),
-                pid=request.pid,
-                path=request.path,
-                mode=request.mode,
-                id=ident,
-            )
-        )
+        self._emit(request.denied())
         self._decided(request, "denied")
 
     def nobody(self) -> None:
@@ -408,14 +399,14 @@ class Desk:
         try:
             perms = access.READ | access.EXEC | (access.WRITE if write else 0)
             place = found.path if dst is None else os.path.normpath(dst)
-            wider = engine.give(self.state, Access(found.path, perms))
-            before = self._state
+            before = self.state
+            wider = engine.give(before, Access(found.path, perms))
             if dst is None:
                 self._state = wider
 
             def laid(error: PodshError | None) -> None:
                 if error is not None:
-                    self._state = before
+                    self._not_given(wider, before, found.path)
                 else:
                     mode: Mode = "write" if write else "read"
                     self._emit(
@@ -423,6 +414,7 @@ class Desk:
                             pod=self._pod, ts=time.time(), path=place, mode=mode, scope="mount"
                         )
                     )
+                    self._settles_more("mount")
                 told(error)
 
             self._mounts.lay([Lay(found, place, grant.attributes(write))], self._hides(), laid)
@@ -436,8 +428,7 @@ class Desk:
             self._revoked(path, told)(None)
             return
         taken = self._mounts.take(path, self._revoked(path, told))
-        left = [entry for entry in self._mounts.layers if not entry.gone]
-        kept = {entry.shown.dst: entry.shown for entry in left}
+        kept = {entry.dst: entry for entry in self._mounts.given() if entry.src == entry.dst}
         grants = []
         for given in self.state.grants:
             if given.path not in taken:

@@ -9,6 +9,8 @@ from podsh.errors import LaunchFailed, PodshError, UsageError
 from podsh.jail import grant, orders
 from podsh.jail.resolve import below
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
+from podsh.monitor import layers
+from podsh.monitor.layers import Layers
 from podsh.policy import access
 
 if TYPE_CHECKING:
@@ -46,18 +48,6 @@ def attributes(perms: int) -> int:
     return grant.attributes(*(bool(perms & bit) for bit in bits))
 
 
-class Layer:
-    """One thing laid: what is shown by it, and what it brought along of what it covered."""
-
-    __slots__ = ("changed", "gone", "inner", "shown")
-
-    def __init__(self, shown: Shown, inner: tuple[Shown, ...], changed: bool = False) -> None:
-        self.shown = shown
-        self.inner = inner
-        self.changed = changed  # the mount below it was made writable in place
-        self.gone = False  # taken back while another covered it
-
-
 class Mounts:
     """Orders init to attach and detach; ``told`` gets None, or the first thing that failed.
 
@@ -78,32 +68,25 @@ class Mounts:
         self._more = more
         self._next = FIRST_ORDER
         self._waiting: dict[int, Callable[[orders.Message], None]] = {}
-        self._first = tuple(shown)
-        self.layers: list[Layer] = []
-        self._now: dict[str, Shown] | None = None  # what they come to, unless one has gone
+        self._after: dict[int, list[Told]] = {}  # who waits for the answer to an order
+        self._layers = Layers(shown)
 
     # -- what is there
 
     def shown(self) -> dict[str, Shown]:
-        """All that the pod has, by place, the newest of each; not to be changed."""
-        if self._now is None:
-            self._now = {entry.dst: entry for entry in self._first}
-            for layer in self.layers:
-                if not layer.gone:
-                    self._now = _under(self._now, layer)
-        return self._now
+        """All that the pod has, by place, as it is to be seen; not to be changed."""
+        return self._layers.shown()
 
-    def _laid(self, layer: Layer) -> None:
-        now = self.shown()
-        self.layers.append(layer)
-        self._now = _under(now, layer)
+    def given(self) -> list[Shown]:
+        """What it was given while it lived, and still has; the newest last."""
+        return [layer.shown for layer in self._layers.given]
 
     # -- more
 
     def lay(self, lays: Sequence[Lay], hides: Iterable[Hide], told: Told) -> None:
         """Attach each, in this order. Raises what ``grant.assemble`` raises, before anything is
         attached. The held objects stay the caller's."""
-        if len(self.layers) + len(lays) > MAX_LAYERS:
+        if len(self._layers.given) + len(lays) > MAX_LAYERS:
             raise UsageError("has been given too much already", hint="revoke something")
         steps: list[tuple[Lay, grant.Grant]] = []
         now = self.shown()
@@ -112,13 +95,16 @@ class Mounts:
                 made = grant.assemble(lay.found, lay.dst, lay.attrs, hides, now.values())
                 steps.append((lay, made))
                 if len(lays) > 1:
-                    now = _under(now, Layer(made.shown, made.inner))
+                    now = {path: seen for path, seen in now.items() if not below(path, lay.dst)}
+                    now |= {one.dst: one for one in (made.shown, *made.inner)}
         except BaseException:
             for _, made in steps:
                 os.close(made.tree)
             raise
-        if steps:
-            self._more()
+        if not steps:
+            self._behind(told)
+            return
+        self._more()
         self._lay(steps, told)
 
     def _lay(self, steps: list[tuple[Lay, grant.Grant]], told: Told) -> None:
@@ -162,17 +148,21 @@ class Mounts:
             return
         if self._widens(made, shown):
             self._change(made, shown, done)
-            return
+        else:
+            self._cover(made, shown, done)
 
+    def _cover(self, made: grant.Grant, shown: Shown, done: Told) -> None:
         def answered(message: orders.Message) -> None:
             if message.kind != orders.ACK:
+                self._layers.failed(layer)
                 done(_refused(message))
-                return
-            self._laid(Layer(shown, made.inner))
-            done(None)
+            else:
+                done(None)
 
-        ident = self._id(answered)
-        self._init.send_attach(ident, shown.dst, not shown.is_dir, made.tree)
+        self._init.send_attach(self._id(answered), shown.dst, not shown.is_dir, made.tree)
+        # orders are carried out as they are sent: what comes next finds it there
+        layer, steps = self._layers.lay(shown, made.inner, made.shown.dst)
+        self._undo(steps, lambda error: None)
 
     def _widens(self, made: grant.Grant, shown: Shown) -> bool:
         """Whether the very mount that is there only becomes writable: that is done in place, so
@@ -185,20 +175,14 @@ class Mounts:
     def _change(self, made: grant.Grant, shown: Shown, done: Told) -> None:
         def answered(message: orders.Message) -> None:
             if message.kind == orders.ACK:
-                self._laid(Layer(shown, (), changed=True))
                 done(None)
                 return
             # the host has it read-only, or the kernel does not allow it: laid over it
-            self._init.send_attach(self._id(attached), shown.dst, not shown.is_dir, made.tree)
-
-        def attached(message: orders.Message) -> None:
-            if message.kind != orders.ACK:
-                done(_refused(message))
-                return
-            self._laid(Layer(shown, ()))
-            done(None)
+            self._layers.failed(layer)
+            self._cover(made, shown, done)
 
         self._init.send_setattr(self._id(answered), shown.dst, 0, MOUNT_ATTR_RDONLY)
+        layer = self._layers.widen(shown)
 
     # -- less
 
@@ -206,64 +190,43 @@ class Mounts:
         """Take the newest that was laid at ``path`` (in the pod, or on the host) away, with what
         was laid on it since: their places. What is open there stays open."""
         path = os.path.normpath(path)
-        at = next(
-            (
-                at
-                for at in range(len(self.layers) - 1, -1, -1)
-                if not self.layers[at].gone
-                and path in (self.layers[at].shown.dst, self.layers[at].shown.src)
-            ),
-            None,
-        )
-        if at is None:
-            given = ", ".join(layer.shown.dst for layer in self.layers if not layer.gone)
-            raise UsageError(f"was not given to the pod (given: {given or 'nothing'})", place=path)
-        layer = self.layers[at]
-        self._now = None
-        dst = layer.shown.dst
-        over = [later for later in self.layers[at + 1 :] if below(dst, later.shown.dst)]
-        if over:
-            # it is covered: what the cover brought along of it goes now, the rest with the cover
-            layer.gone = True
-            copies = [later for later in over if dst in {entry.dst for entry in later.inner}]
-            for later in copies:
-                later.inner = tuple(entry for entry in later.inner if entry.dst != dst)
-            self._undo([("detach", dst)] if copies else [], told)
-            return [dst]
-        taken = [layer]
-        if not layer.changed:
-            taken += [later for later in self.layers[at + 1 :] if below(later.shown.dst, dst)]
-        steps = [("restore" if layer.changed else "detach", dst)]
-        # what it had covered and was taken back meanwhile shows again: no longer
-        stale = [
-            earlier
-            for earlier in self.layers[:at]
-            if earlier.gone and below(earlier.shown.dst, dst)
-        ]
-        steps += [("detach", earlier.shown.dst) for earlier in reversed(stale)]
-        self.layers = [kept for kept in self.layers if kept not in taken and kept not in stale]
+        given = self._layers.given
+        there = (layer for layer in reversed(given) if path in (layer.shown.dst, layer.shown.src))
+        layer = next(there, None)
+        if layer is None:
+            every = ", ".join(one.shown.dst for one in given)
+            raise UsageError(f"was not given to the pod (given: {every or 'nothing'})", place=path)
+        taken, steps = self._layers.take(layer)
         self._undo(steps, told)
-        return [kept.shown.dst for kept in taken if not kept.gone]
+        return [one.shown.dst for one in taken]
 
     def _undo(self, steps: list[tuple[str, str]], told: Told) -> None:
+        """Have all of it done, at once, and tell of the first that failed."""
         if not steps:
             told(None)
             return
-        (how, path), rest = steps[0], steps[1:]
+        answers: list[PodshError | None] = []
 
         def answered(message: orders.Message) -> None:
-            if message.kind == orders.ACK:
-                self._undo(rest, told)
-            else:
-                told(orders.failure(message))
+            answers.append(None if message.kind == orders.ACK else orders.failure(message))
+            if len(answers) == len(steps):
+                told(next(filter(None, answers), None))
 
-        ident = self._id(answered)
-        if how == "detach":
-            self._init.send_detach(ident, path)
-        else:
-            self._init.send_setattr(ident, path, MOUNT_ATTR_RDONLY, 0)
+        for how, path in steps:
+            ident = self._id(answered)
+            if how == layers.DETACH:
+                self._init.send_detach(ident, path)
+            else:
+                self._init.send_setattr(ident, path, MOUNT_ATTR_RDONLY, 0)
 
     # -- the other orders to a live pod
+
+    def _behind(self, told: Told) -> None:
+        """Once all that was ordered so far is done: answers come in the order of orders."""
+        if self._waiting:
+            self._after.setdefault(self._next, []).append(told)
+        else:
+            told(None)
 
     def hostname(self, name: str) -> None:
         """Change it; a name is no reason to fail."""
@@ -277,23 +240,12 @@ class Mounts:
     def answer(self, message: orders.Message) -> bool:
         """An answer of init's; False if it is not about one of these orders."""
         waiting = self._waiting.pop(message.id, None)
-        if waiting is not None:
-            waiting(message)
-        return waiting is not None
-
-
-def _under(found: dict[str, Shown], layer: Layer) -> dict[str, Shown]:
-    """What is seen of ``found`` once ``layer`` is laid over it, and that."""
-    dst = layer.shown.dst
-    kept = {entry.dst: entry for entry in layer.inner}
-    below_it = f"{dst.rstrip('/')}/"
-    seen = {
-        path: kept.get(path, entry)
-        for path, entry in found.items()
-        if not path.startswith(below_it) or path in kept
-    }
-    seen[dst] = layer.shown
-    return seen
+        if waiting is None:
+            return False
+        waiting(message)
+        for told in self._after.pop(message.id, ()):
+            told(None)
+        return True
 
 
 def _refused(message: orders.Message) -> PodshError:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from podsh import paths
 from podsh.errors import UsageError
 from podsh.jail.resolve import below
 from podsh.monitor import caller
 from podsh.monitor.sockets import is_abstract
+from podsh.policy import events
 from podsh.policy.events import path_to_wire, rule_to_wire
 
 if TYPE_CHECKING:
     from podsh.jail.wants import Want
-    from podsh.monitor.desk import Call
+    from podsh.policy.access import Mode
     from podsh.policy.engine import Decision
 
 # a call that was interrupted by a signal is often made again at once
@@ -37,6 +38,22 @@ def next_id() -> int:
         return number
     finally:
         os.close(fd)
+
+
+class Call(Protocol):
+    """A call that lacks something; ``wants``: what is still to be decided."""
+
+    pid: int
+    wants: list[Want]
+
+    def proceed(self) -> bool:
+        """Let it go on; False where nobody waits for it any more."""
+
+    def interrupt(self) -> bool:
+        """Let it end for a signal."""
+
+    def alive(self) -> bool:
+        """Whether somebody waits for it."""
 
 
 class Request:
@@ -131,6 +148,29 @@ class Request:
         """It is decided, or nobody asks any more."""
         self.state = state
         os.close(self.want.fd)
+
+    def granted(self, path: str, mode: Mode, scope: str) -> events.Granted:
+        """That it was, with this path; now."""
+        return events.Granted(
+            pod=self.pod,
+            ts=time.time(),
+            pid=self.pid,
+            path=path,
+            mode=mode,
+            scope=scope,
+            id=self.id,
+        )
+
+    def denied(self) -> events.Denied:
+        """That it was, by a person; now."""
+        return events.Denied(
+            pod=self.pod,
+            ts=time.time(),
+            pid=self.pid,
+            path=self.path,
+            mode=self.mode,
+            id=self.id,
+        )
 
     def _fields(self) -> dict[str, Any]:
         kind = "socket" if self.mode == "connect" else "directory" if self.want.is_dir else "file"

@@ -94,7 +94,7 @@ def revoke(pod: Pod, message: dict[str, Any], answer: Answer) -> None:
 
 def grants(pod: Pod) -> list[dict[str, Any]]:
     """What was given to a live pod, the newest last."""
-    found = (layer.shown for layer in pod.requests.mounts.layers if not layer.gone)
+    found = pod.requests.mounts.given()
     return [
         {"path": shown.dst, "src": shown.src, "write": not shown.attrs & MOUNT_ATTR_RDONLY}
         for shown in found

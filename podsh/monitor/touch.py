@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Touch:
-    """A call of the desk's (``desk.Call``) that no system call waits behind.
+    """A call of the desk's (``request.Call``) that no system call waits behind.
 
     ``decided`` is called once, when nothing more will be given for it.
     """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from podsh.errors import UntrustedInput, UsageError
 from podsh.policy import rules
-from podsh.policy.access import BIT, READ, Access, added, contains, granted_at, split
+from podsh.policy.access import READ, Access, added, granted_at, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,15 +92,6 @@ def _refusal(state: State, parts: Sequence[str]) -> Decision:
     return Decision(*rules.unlisted(state))
 
 
-def grant(state: State, access: Access) -> tuple[State, tuple[Access, ...]]:
-    """The person grants ``access``: the state after it, and what must be mounted for that.
-
-    Raises UsageError as ``give``.
-    """
-    wider = give(state, access)
-    return wider, added(wider.effective(), state.effective())
-
-
 def give(state: State, access: Access) -> State:
     """The state once the person has granted ``access``.
 
@@ -126,20 +117,3 @@ def give(state: State, access: Access) -> State:
         access._replace(perms=old | access.perms | READ),
     )
     return replace(state, grants=grants, candidates=candidates)
-
-
-def revoke(state: State, path: str) -> tuple[State, tuple[Access, ...]]:
-    """The person takes back the grants at ``path`` and below: the state, and what these were.
-
-    What a domain shows there stays. Raises UsageError where nothing was granted.
-    """
-    split(path)
-    gone = tuple(g for g in state.grants if contains(path, g.path))
-    if gone:
-        return replace(state, grants=tuple(g for g in state.grants if g not in gone)), gone
-    hint = ""
-    if over := [g.path for g in state.grants if contains(g.path, path)]:
-        hint = f"the grant is of {over[0]!a}"
-    elif state.effective().at(path) & BIT["read"]:
-        hint = f"it is shown by profile {state.name!a}"
-    raise UsageError(f"nothing was granted at {path!a} or below", hint=hint)

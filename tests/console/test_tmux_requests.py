@@ -67,7 +67,7 @@ def test_one_line_one_answer(podsh: Podsh, file: Path, name: str) -> None:
         t.wait(r"web +\. +exit 0 after")
         t.wait(r"^ 0 pods  C-\] web")
         shown = "\n".join(t.history())
-        assert len(re.findall(r" \? \d+ ", shown)) == 1
+        assert len(re.findall(r" \? \d+ ", shown)) == 1, shown
         enter(t, "logs web")
         t.wait(rf"^{CONTENT}$" if name != "git" else "^[0-9a-f]{40}$")
         # and no

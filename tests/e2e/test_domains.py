@@ -140,6 +140,37 @@ def test_a_domain_that_asks_is_not_entered_while_nobody_is_there(podsh: Podsh) -
     assert found[1].endswith("No such file or directory")
 
 
+def test_of_two_moves_that_are_asked_for_one_excludes_the_other(podsh: Podsh) -> None:
+    """The other one is asked for anew, by what it would be now."""
+    paths = [
+        client(podsh, name, 'transition = "ask"\n') / "file" for name in ("Company", "OpenBar")
+    ]
+    script = f"for i in {paths[0]} {paths[1]}; do cat $i & done; wait; hostname; sleep 100"
+    podsh.run("run", "-d", "-n", "two", "--ask", "hold", "--", "sh", "-c", script)
+    wait_for(lambda: row(podsh, "two")["waiting"] == 2)
+    asked = {
+        r["path"]: r for r in map(json.loads, podsh.run("requests", "--json").out.splitlines())
+    }
+    first, second = (asked[str(path)] for path in paths)
+    assert (first["to"], second["to"]) == ("Company", "OpenBar")
+    assert podsh.run("allow", str(first["id"])).code == 0
+    wait_for(lambda: "of Company" in podsh.run("logs", "two").out)
+    (moved,) = events(podsh, "two", "transition")
+    assert moved["new"] == "Company"
+    again = podsh.run("allow", str(second["id"]))
+    assert again.code != 0
+    assert "is gone" in again.err
+    (anew,) = map(json.loads, podsh.run("requests", "--json").out.splitlines())
+    assert (anew["path"], anew["to"]) == (str(paths[1]), "")
+    assert podsh.run("deny", str(anew["id"])).code == 0
+    wait_for(lambda: "Company" in podsh.run("logs", "two").out.splitlines()[-1])
+    said = podsh.run("logs", "two").out
+    assert "of OpenBar" not in said
+    assert "No such file" in said
+    podsh.run("kill", "-s", "KILL", "two")
+    podsh.wait_state("two", "exited")
+
+
 def test_by_profile_a_pod_becomes_what_contains_it_if_its_profile_lets_it(podsh: Podsh) -> None:
     bind = '[[fs.bind]]\npath = "~/clients"\n'
     podsh.profile("all", f'extends = "base"\n{bind}write = true\n')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +125,43 @@ def test_what_is_never_granted(pod: Podsh, path: str, reason: str) -> None:
         done = pod.run("mount", "web", path)
     assert done.code == 2
     assert reason in done.err, done.err
+
+
+def test_what_is_taken_back_while_it_is_covered_does_not_show_again(pod: Podsh, data: Path) -> None:
+    pod.file(data / "g", "other\n")
+    for path in (data / "sub/f", data / "g"):
+        assert pod.run("mount", "web", str(path), "/there").code == 0
+    assert pod.run("revoke", "web", str(data / "sub/f")).code == 0
+    assert inside(pod, "cat /there").out == "other\n"
+    assert pod.run("revoke", "web", "/there").code == 0
+    assert inside(pod, "cat /there").code != 0
+    # below two that cover it
+    top = pod.directory(f"{data.name}-over/sub")
+    for _ in range(2):
+        assert pod.run("mount", "web", str(data / "sub"), "/top/sub").code == 0
+        assert pod.run("mount", "web", str(top.parent), "/top").code == 0
+    assert inside(pod, "cat /top/sub/f").out == "content\n"
+    for path in ("/top/sub", "/top/sub", "/top", "/top"):
+        assert pod.run("revoke", "web", path).code == 0
+        done = inside(pod, "cat /top/sub/f")
+        if path == "/top":
+            assert done.code != 0
+    assert "given: nothing" in pod.run("revoke", "web", "/top").err
+
+
+def test_a_request_that_waits_is_settled_by_a_mount(pod: Podsh, data: Path) -> None:
+    script = f"cat {data}/sub/f; sleep 100"
+    pod.run("run", "-d", "-n", "asks", "--ask", "hold", "--", "sh", "-c", script)
+    assert pod.run("wait", "asks", "request", "-t", "20").code == 0
+    assert pod.run("mount", "asks", str(data)).code == 0
+    end = time.monotonic() + 20
+    while pod.run("logs", "asks").out.split() != ["content"]:
+        assert time.monotonic() < end, pod.run("logs", "asks")
+        time.sleep(0.05)
+    assert not pod.run("requests", "--json").out
+    assert next(row["waiting"] for row in pod.ps() if row["name"] == "asks") == 0
+    pod.run("kill", "-s", "KILL", "asks")
+    pod.wait_state("asks", "exited")
 
 
 def test_only_what_was_given_is_taken(pod: Podsh) -> None:

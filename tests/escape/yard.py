@@ -132,7 +132,9 @@ class Yard:
             "hides",
             'name = "hides"\nextends = ["base"]\n'
             f'[[fs.bind]]\npath = "{tree}"\nwrite = true\n'
-            f'[access]\ndeny = ["{tree}/keep/deep/secret", "{tree}/keep/*.key"]\n',
+            "[access]\ndomain = false\n"
+            f'deny = ["{tree}/keep/deep/secret", "{tree}/keep/*.key"]\n',
+            keep=True,
         )
         if os.getuid() == 0:
             os.mknod(self.project / "planted", stat.S_IFCHR | 0o666, os.makedev(1, 3))

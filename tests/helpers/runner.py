@@ -40,6 +40,7 @@ class Podsh:
         self.command = command
         self.caller = caller
         self.base = base
+        self._profiles: list[Path] = []
         base.mkdir(mode=0o700)
         caller.own(base)
         self.home = self.directory("home")
@@ -80,9 +81,18 @@ class Podsh:
         self.caller.own(path)
         return path
 
-    def profile(self, name: str, text: str) -> Path:
-        """Write a TOML profile where podsh looks for the caller's."""
-        return self.file(self.directory("config/podsh/profiles") / f"{name}.toml", text)
+    def profile(self, name: str, text: str, keep: bool = False) -> Path:
+        """Write a TOML profile where podsh looks for the caller's; for this test alone, or to be
+        kept: another test's pods would begin in the domain that it is."""
+        path = self.file(self.directory("config/podsh/profiles") / f"{name}.toml", text)
+        if not keep:
+            self._profiles.append(path)
+        return path
+
+    def forget_profiles(self) -> None:
+        """Remove those that were written for one test."""
+        while self._profiles:
+            self._profiles.pop().unlink(missing_ok=True)
 
     # ---------------------------------------------------------------- running
 
