@@ -318,6 +318,10 @@ class JailPlan:
     filter: Filter
     program: Program
     notes: tuple[str, ...] = ()
+    # of all that runs in it, by a cgroup: bytes, cores, how many; the portal's to see to
+    memory: int | None = None
+    cpu: float | None = None
+    processes: int | None = None
 
     def describe(self) -> list[str]:
         """The lines of ``--dry-run``, in the order in which they will be carried out."""
@@ -335,6 +339,8 @@ class JailPlan:
             f"limit    {name} {soft}" + ("" if soft == hard else f" (hard {hard})")
             for name, soft, hard in self.program.rlimits
         ]
+        lines += [f"limit    memory {self.memory} bytes (cgroup)"] if self.memory else []
+        lines += [f"limit    cpu {self.cpu:g} cores (cgroup)"] if self.cpu else []
         lines += [f"env      {key}={value}" for key, value in self.program.env]
         lines.append(f"cwd      {self.program.cwd[0]}")
         if self.program.daemon:
@@ -375,6 +381,7 @@ class JailPlan:
             "filter": _values(self.filter),
             "program": _values(self.program),
             "notes": self.notes,
+            "bounds": (self.memory, self.cpu, self.processes),
         }
 
     @classmethod
@@ -401,6 +408,7 @@ class JailPlan:
                 *more,
             ),
             notes=tuple(fields["notes"]),
+            **dict(zip(("memory", "cpu", "processes"), fields["bounds"], strict=True)),
         )
 
 

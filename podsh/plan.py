@@ -88,16 +88,6 @@ class Facts:
     scopes: bool = False
 
 
-def unenforced(profile: Profile, request: Request | None = None) -> list[str]:
-    """Names of settings that this version reads but cannot yet carry out; a launch refuses them."""
-    limits = profile.limits
-    asked = [
-        ("[limits] memory", limits.memory is not None),
-        ("[limits] cpu", limits.cpu is not None),
-    ]
-    return [name for name, on in asked if on]
-
-
 def refused_caps(profile: Profile, net: str | None = None) -> list[str]:
     """Why capabilities of the profile cannot be kept with that network mode, or with its own."""
     found = [(name, caps.refusal(name, net or profile.net.mode)) for name in profile.caps]
@@ -106,12 +96,6 @@ def refused_caps(profile: Profile, net: str | None = None) -> list[str]:
 
 def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     """The plan for one pod. Raises UsageError for what cannot be, by name."""
-    if missing := unenforced(profile, request):
-        raise UsageError(
-            f"not enforced by this version of podsh: {', '.join(missing)}",
-            place=profile.source or profile.name,
-            hint="take it out of the profile, or use a newer podsh",
-        )
     argv = request.argv or profile.run.cmd
     if not argv:
         raise UsageError(
@@ -184,6 +168,9 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
     return JailPlan(
         name=facts.name,
         profile=profile.name,
+        memory=limits.memory,
+        cpu=limits.cpu,
+        processes=processes,
         ops=tuple(ops),
         network=network,
         filter=_filter(profile, request, facts, network.mode),

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from podsh.console.render import age, show, show_argv, show_domain, show_text, signal_name, table
+from podsh.console.render import (
+    age,
+    show,
+    show_argv,
+    show_domain,
+    show_text,
+    signal_name,
+    size,
+    table,
+)
 from podsh.errors import TimedOut, UsageError
 from podsh.wire import messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from podsh.commands.context import Context
@@ -37,7 +46,7 @@ def ps(args: Args, context: Context) -> int:
     long = args.flag("long")
     header = ["NAME", "STATE", "PID", "PROFILE", "AGE", "COMMAND"]
     if long:
-        header[5:5] = ["ATTACHED", "WAITING", "STATE IN"]
+        header[5:5] = ["ATTACHED", "WAITING", "MEMORY", "CPU", "PROCESSES", "STATE IN"]
     for line in table(header, [_row(pod, long) for pod in pods]):
         context.row(line)
     return 0
@@ -59,9 +68,30 @@ def _row(pod: Mapping[str, Any], long: bool) -> list[str]:
         row[5:5] = [
             "yes" if pod.get("attached") else "no",
             str(pod.get("waiting") or 0),
+            *_usage(pod),
             show(str(pod["state_dir"])) if pod.get("state_dir") else "-",
         ]
     return row
+
+
+def _usage(pod: Mapping[str, Any]) -> list[str]:
+    """Of a pod with limits: memory used and its limit, seconds of cpu and cores, processes."""
+    used = pod.get("usage")
+    if not isinstance(used, dict):
+        return ["-", "-", "-"]
+
+    def of(now: str, limit: str, form: Callable[[Any], str]) -> str:
+        shown = "-" if used.get(now) is None else form(used[now])
+        return shown if used.get(limit) is None else f"{shown}/{form(used[limit])}"
+
+    seconds = used.get("cpu_seconds")
+    cpu = "-" if seconds is None else f"{seconds:.1f}s"
+    cores = used.get("cpu_limit")
+    return [
+        of("memory", "memory_limit", size),
+        cpu if cores is None else f"{cpu} of {cores:g}",
+        of("pids", "pids_limit", str),
+    ]
 
 
 def state_words(pod: Mapping[str, Any]) -> str:

@@ -208,13 +208,10 @@ def _run_editor(path: str) -> None:
 
 
 def _remarks(profile: schema.Profile, context: Context) -> None:
-    from podsh.plan import unenforced
     from podsh.profiles import report
 
     for remark in report.remarks(profile):
         context.out(f"  {render.show_text(remark)}")
-    if names := unenforced(profile):
-        context.out(f"  not enforced by this version, a run refuses it: {', '.join(names)}")
 
 
 def _binds(args: Args, fields: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import os
 import stat
 
 from podsh.commands.pods import state_words
-from podsh.console.render import show, table
+from podsh.console.render import show, size, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def list_(pods: list[dict[str, Any]], as_json: bool, context: Context) -> int:
         if as_json:
             fields = {"name": pod["name"], "state": pod["state"], "dir": directory, **sizes}
             context.emit(fields, "state")
-        shown = [human(size) if size is not None else "many" for size in sizes.values()]
+        shown = [size(total) if total is not None else "many" for total in sizes.values()]
         rows.append([show(str(pod["name"])), state_words(pod), *shown, show(directory)])
     if not as_json:
         for line in table(["NAME", "STATE", "HOME", "LOGS", "AUDIT", "DIRECTORY"], rows):
@@ -61,13 +61,3 @@ def size_of(directory: str, names: tuple[str, ...]) -> int | None:
         except OSError:
             continue  # gone meanwhile, or nested deeper than any path is long
     return total
-
-
-def human(size: int) -> str:
-    """``0``, ``12K``, ``3.4M``: powers of 1024."""
-    value = float(size)
-    for unit in ("", "K", "M", "G"):
-        if value < 1024:
-            return f"{value:.1f}{unit}" if unit and value < 10 else f"{value:.0f}{unit}"
-        value /= 1024
-    return f"{value:.1f}T"

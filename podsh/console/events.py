@@ -14,6 +14,7 @@ from podsh.console.render import (
     show_domain,
     show_text,
     signal_name,
+    size,
     wrapped,
 )
 
@@ -85,6 +86,11 @@ def _words(event: Mapping[str, Any], home: str, width: int) -> tuple[str, str]:
         what = f"{'killed by' if killed else 'refused'} call {show_text(str(event.get('call')))}"
         rule = show_text(str(event.get("rule", "")))
         return "!" if killed else "-", _columns(what, f"{_caller(event)}; allowed by: {rule}")
+    if kind == "oom":
+        count, limit = event.get("count"), event.get("limit")
+        of = f" of {size(limit)}" if isinstance(limit, int) else ""
+        processes = "1 process was" if count == 1 else f"{show_text(str(count))} processes were"
+        return "!", f"out of memory{of}: {processes} killed"
     if kind == "merged":
         return "?", f"the same again (×{show_text(str(event.get('count', '?')))})"
     if kind == "gone":

@@ -109,6 +109,16 @@ def age(seconds: float) -> str:
     return f"{whole // 86400}d"
 
 
+def size(size_bytes: int) -> str:
+    """``0``, ``12K``, ``3.4M``: powers of 1024."""
+    value = float(size_bytes)
+    for unit in ("", "K", "M", "G"):
+        if value < 1024:
+            return f"{value:.1f}{unit}" if unit and value < 10 else f"{value:.0f}{unit}"
+        value /= 1024
+    return f"{value:.1f}T"
+
+
 def cells(text: str) -> int:
     """Columns that shown text takes on a terminal."""
     if text.isascii():

@@ -101,11 +101,22 @@ class Mount:
     """One line of /proc/PID/mountinfo (man 5 proc_pid_mountinfo), unescaped.
 
     ``root``: the part of the filesystem that is mounted; ``point``: where, as that process sees
-    it; ``device``: of the filesystem; ``options``: of the mount; ``tags``: propagation, such
-    as ``shared:1``.
+    it; ``device``: of the filesystem; ``options``: of the mount; ``super_options``: of the
+    filesystem; ``tags``: propagation, such as ``shared:1``.
     """
 
-    __slots__ = ("device", "fstype", "id", "options", "parent", "point", "root", "source", "tags")
+    __slots__ = (
+        "device",
+        "fstype",
+        "id",
+        "options",
+        "parent",
+        "point",
+        "root",
+        "source",
+        "super_options",
+        "tags",
+    )
 
     def __init__(self, line: bytes) -> None:
         before, _, after = line.partition(b" - ")
@@ -118,7 +129,8 @@ class Mount:
         self.point = _unescape(fields[4])
         self.options = frozenset(fields[5].decode("ascii", "replace").split(","))
         self.tags = tuple(os.fsdecode(field) for field in fields[6:])
-        fstype, source = after.split(b" ")[:2]
+        fstype, source, *more = after.split(b" ")
+        self.super_options = frozenset(os.fsdecode(b" ".join(more)).split(","))
         self.fstype = _unescape(fstype)
         self.source = _unescape(source)
 

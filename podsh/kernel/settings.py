@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import shlex
 
 from podsh import paths
-from podsh.kernel import mounts
+from podsh.kernel import cgroups, mounts
 from podsh.kernel.finding import Finding, as_root, newer_kernel, set_sysctl, sysctl
 
 _FILES_WANTED = 8192
@@ -162,32 +161,13 @@ def _tiocsti() -> Finding:
 
 def _cgroup() -> Finding:
     name = "cgroup-delegation"
-    means = "limits memory and cpu; without, only processes and files are limited"
-    systemd = os.path.isdir("/run/systemd/system")
-    place = _cgroup_folder()
-    controllers: set[str] = set()
-    if place is not None:
-        with contextlib.suppress(OSError), open(f"{place}/cgroup.controllers") as file:
-            controllers = set(file.read().split())
-    missing = {"memory", "pids", "cpu"} - controllers
-    if place is not None and not missing and os.access(place, os.W_OK):
-        return Finding(name, True, place, means)
-    if missing and any(mount.fstype == "cgroup" for mount in mounts.listing()):
-        # version 1 has taken the controllers
-        setting = "systemd.unified_cgroup_hierarchy=1" if systemd else "cgroup_no_v1=all"
-        return Finding(name, None, "cgroups of version 1", means, f"boot with {setting}")
-    have = "no cgroups" if place is None else f"{place} is not podsh's own"
-    user = "" if os.geteuid() == 0 else "--user "
-    mend = f"systemd-run {user}--scope -p Delegate=yes podsh" if systemd else ""
-    return Finding(name, None, have, means, mend)
-
-
-def _cgroup_folder() -> str | None:
-    """The directory of this process's cgroup in the hierarchy of version 2."""
-    point = next((mount.point for mount in mounts.listing() if mount.fstype == "cgroup2"), None)
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        own = next((line[3:].rstrip("\n") for line in file if line.startswith("0::")), None)
-    return None if point is None or own is None else (point + own).rstrip("/")
+    means = "limits memory and cpu; without, a profile that asks for that is refused"
+    try:
+        found = cgroups.place(cgroups.CONTROLLERS, prepare=False)
+    except cgroups.Lacking as exc:
+        return Finding(name, None, exc.why, means, exc.mend)
+    places = " ".join(dict.fromkeys(found.directories.values()))
+    return Finding(name, True, places if found.unified else f"version 1: {places}", means)
 
 
 def _root_mount() -> Finding:

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 PUBLISH_S = 0.05
 _SOME = 3
 # events that the pod's audit keeps
-_KEPT = frozenset(("request", "grant", "denial", "gone", "transition", "revoke", "note", "call"))
+_KEPT = frozenset(
+    ("request", "grant", "denial", "gone", "transition", "revoke", "note", "call", "oom")
+)
 
 
 class Channel:
@@ -191,6 +193,10 @@ class Channel:
     def _publish(self) -> None:
         self._publishing = False
         whole.publish(self._jail.generation, self._jail.init_pid)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """An event of the pod's that is about no request."""
+        self._told({"pod": self._jail.name, **event})
 
     def _told(self, event: dict[str, Any]) -> None:
         if event["ev"] in ("grant", "transition"):

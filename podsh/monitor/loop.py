@@ -63,6 +63,11 @@ class Loop:
         """Call whenever ``fd`` can be written, or has ended."""
         self._more(fd, _WRITER, (callback, args))
 
+    def add_watch(self, fd: int, events: int, callback: Callable[..., object], *args: Any) -> None:
+        """Call whenever poll(2) says ``events`` of ``fd``; until ``remove_reader``."""
+        self._watched.setdefault(fd, [None, None])[0] = (callback, args)
+        self._poll.register(fd, events)
+
     def remove_reader(self, fd: int) -> bool:
         """Stop that; before ``fd`` is closed. False where nothing was to be called."""
         return self._less(fd, _READER)

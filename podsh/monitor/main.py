@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podsh.kernel.pages import Pages
+    from podsh.monitor.bounds import Bounds
     from podsh.monitor.xserver import XServer
     from podsh.operations import Row
     from podsh.wire.channel import Channel
@@ -104,6 +105,7 @@ def _live(
     taken: Callable[[], None],
 ) -> None:
     xserver: XServer | None = None
+    bounds: Bounds | None = None
     try:
         try:
             if message["xserver"] is not None:
@@ -115,6 +117,10 @@ def _live(
         finally:
             for fd in given:
                 os.close(fd)
+        if message["group"] is not None:
+            from podsh.monitor.bounds import Bounds
+
+            bounds = Bounds(message["group"], jail.init_pid)
     except Exception as exc:
         taken()
         if xserver is not None:
@@ -162,6 +168,9 @@ def _live(
     pod = Pod(loop, jail, notify)
     if xserver is not None:
         xserver.watch(loop, pod.requests.desk.note)
+    if bounds is not None:
+        bounds.watch(loop, pod.requests.tell)
+        pod.ending = bounds.look
     kage = Kage(loop, jail.listener(), jail.init_pid, _asks(pod))
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
@@ -186,10 +195,12 @@ def _live(
     pod.close()
     if xserver is not None:
         xserver.close()
-    loop.close()
     _reap(jail.init_pid)
     if jail.network is not None:
         jail.network.close()
+    if bounds is not None:
+        bounds.close(loop)
+    loop.close()
 
 
 def _asks(pod: Pod) -> Asks:
@@ -256,6 +267,7 @@ def _write_meta(message: dict[str, Any]) -> None:
         "request": message["request"],
         "monitor_pid": os.getpid(),
         "home": message["home"],
+        "group": message["group"],
     }
     write_json(os.path.join(message["state_dir"], "meta.json"), fields)
 

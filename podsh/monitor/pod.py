@@ -101,6 +101,8 @@ class Pod:
         self.done = False  # its main program has ended, or never will begin
         # signals that init has no room for: (program, number, group)
         self._late: dict[tuple[int, int, int], None] = {}
+        # called before the end of the main program is told
+        self.ending: Callable[[], None] = lambda: None
         self.output: Output | None = None  # what is kept of the main program's
         self.kept = Kept(os.path.join(jail.state_dir, "log"))
         self._ids = MAIN
@@ -343,6 +345,7 @@ class Pod:
         if program.id == MAIN:
             self.state = "exited"
             self.jail.drain()
+            self.ending()
             # written first: who is told may remove the pod at once; the portal before its clients,
             # who may ask it for a pod of the same name at once
             if self.jail.plan.program.daemon:

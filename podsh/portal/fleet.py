@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, UsageError, from_wire
 from podsh.kernel.address import Address
-from podsh.portal import records
+from podsh.kernel.cgroups import Group
+from podsh.portal import bounds, records
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.portal.shred import Shred
 from podsh.portal.standbys import Standbys
@@ -144,6 +145,9 @@ class Fleet:
             del self.asked[next(iter(self.asked))]
 
     def _ended(self, pod: Pod) -> None:
+        if pod.group is not None:
+            self._keep(bounds.remove(pod.group))
+            pod.group = None
         if pod.remove:
             self.remove_soon(pod.name)
             return
@@ -182,6 +186,8 @@ class Fleet:
         pod.remove = bool(meta.get("rm"))
         pod.argv = [str(word) for word in meta.get("argv", ())]
         pod.started = float(meta.get("started", 0.0))
+        if isinstance(meta.get("group"), dict):
+            pod.group = Group.from_wire(meta["group"])
         ended = records.read(state_dir, "exit.json")
         self.pods[name] = pod
         if ended is None:
@@ -203,6 +209,9 @@ class Fleet:
             self.order(name, "present", here=self._here)
             self._on_event({"ev": "adopted", "ts": time.time(), "pod": name, "pid": pod.pid})
             return
+        if pod.group is not None:
+            pod.group.remove()
+            pod.group = None
         pod.state = str(ended.get("state", LOST))
         pod.exit = int(ended.get("exit", 125))
         pod.signal = ended.get("signal")

@@ -10,7 +10,10 @@ Exited, failed and lost pods stay listed until ``rm``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from podsh.kernel.cgroups import Group
 
 BUILDING = "building"
 READY = "ready"
@@ -22,7 +25,7 @@ ENDED = frozenset((EXITED, FAILED, LOST))
 
 # what a monitor tells beside; none of it moves the pod, any may come in any state
 _BESIDE = frozenset(
-    "attached detached grant revoke request merged denial gone transition note call".split()
+    "attached detached grant revoke request merged denial gone transition note call oom".split()
 )
 
 # state -> {event: next state}; an event that is not here is a fault of the caller
@@ -46,6 +49,7 @@ class Pod:
         "domain",
         "error",
         "exit",
+        "group",
         "init_pid",
         "monitor_pid",
         "name",
@@ -72,6 +76,7 @@ class Pod:
         self.state_dir = state_dir
         self.socket = socket
         self.argv: list[str] = []
+        self.group: Group | None = None  # what limits its memory and cpu
         self.caps: dict[str, Any] | None = None  # {"keep": names, "by": "ambient" or "files"}
         self.network: dict[str, Any] = {}  # as of nets.Network.shown
         self.notes: list[str] = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
 from podsh.kernel import fds
-from podsh.portal import chart, launch, networks, podfile, records
+from podsh.portal import bounds, chart, launch, networks, podfile, records
 from podsh.portal.decisions import Decisions, path_of
 from podsh.portal.domains import Domains
 from podsh.portal.fleet import Fleet
@@ -230,6 +230,7 @@ class Portal:
             promised = [p for p in self._promised.get(client, ()) if not p.ended]
             self._promised[client] = [*promised, pod]
         request = {key: message.get(key) for key in _REQUEST}
+        pod.group = bounds.group_for(plan)
         await fleet.launch(
             pod,
             {
@@ -241,6 +242,7 @@ class Portal:
                 "named": pod.named,
                 "source": source,
                 "home": launch.own_home(plan),
+                "group": pod.group.to_wire() if pod.group else None,
                 "rm": pod.remove,
                 "rows": int(message.get("rows", 24)),
                 "cols": int(message.get("cols", 80)),
@@ -292,7 +294,12 @@ class Portal:
         }
 
     async def ps(self, _: Channel, __: dict[str, Any]) -> dict[str, Any]:
-        return {"pods": [pod.row() for pod in self._fleet.pods.values()]}
+        pods = self._fleet.pods.values()
+        return {
+            "pods": [
+                {**pod.row(), "usage": pod.group.usage() if pod.group else None} for pod in pods
+            ]
+        }
 
     async def pod(self, _: Channel, message: dict[str, Any]) -> dict[str, Any]:
         pod = self._fleet.get(str(message["name"]))

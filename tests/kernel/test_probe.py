@@ -16,7 +16,7 @@ import pytest
 from podsh import paths
 from podsh.commands.doctor import report, verdict
 from podsh.errors import UsageError
-from podsh.kernel import finding, mounts, probe, seccomp, settings
+from podsh.kernel import cgroups, finding, mounts, probe, seccomp, settings
 from tests.helpers import processes
 
 if TYPE_CHECKING:
@@ -234,15 +234,19 @@ def test_cgroup_and_root_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     v2 = f"30 1 0:9 / {tmp_path} rw - cgroup2 cgroup2 rw"
     root = "1 0 8:1 / / rw shared:1 - ext4 /dev/sda rw"
     monkeypatch.setattr(mounts, "listing", mountinfo(root, v2))
-    place = Path(settings._cgroup_folder() or "/nowhere")
-    assert tmp_path == place or tmp_path in place.parents
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    monkeypatch.setattr(cgroups, "_own", lambda hierarchy: None if hierarchy else "/own")
+    place = tmp_path / "own"
+    place.mkdir()
+    for directory in (tmp_path, place):
+        (directory / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+        (directory / "cgroup.procs").write_text("")
     found = by_name(settings.process_settings())
     assert found["cgroup-delegation"].ok is True
     assert found["shared-root"].ok is True
 
-    (place / "cgroup.controllers").write_text("\n")
+    assert found["cgroup-delegation"].have == str(place)
+
+    (tmp_path / "cgroup.controllers").write_text("\n")
     v1 = "31 1 0:10 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
     monkeypatch.setattr(mounts, "listing", mountinfo(root.replace("shared:1 ", ""), v2, v1))
     found = by_name(settings.process_settings())

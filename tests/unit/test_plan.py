@@ -11,7 +11,7 @@ from podsh import operations as o
 from podsh import plan as p
 from podsh.errors import UsageError
 from podsh.kernel import caps
-from podsh.profiles.schema import Access, Bind, Fs, Limits, Profile, Run, Seccomp, Where
+from podsh.profiles.schema import Access, Bind, Fs, Profile, Run, Seccomp, Where
 
 HERE = Where("web.toml", 3)
 FACTS = p.Facts(
@@ -120,17 +120,6 @@ def test_what_a_program_preloads_itself_comes_first() -> None:
     env = dict(p.make_plan(profile(run=run), p.Request(), asking).program.env)
     assert env["LD_PRELOAD"] == "libx.so:/.podsh/shim.so"
     assert env["ASAN_OPTIONS"] == "a=1:b=2:verify_asan_link_order=0"
-
-
-@pytest.mark.parametrize(
-    ("fields", "name"),
-    [
-        ({"limits": Limits(memory=1 << 30)}, r"\[limits\] memory"),
-    ],
-)
-def test_what_is_not_enforced_is_refused_by_name(fields: dict, name: str) -> None:
-    with pytest.raises(UsageError, match=name):
-        p.make_plan(profile(**fields), p.Request(), FACTS)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from podsh.commands.syntax import JSON, RAW, Command, Option, Word
 KINDS = (
     *("start", "exit", "failed", "lost"),
     *("request", "merged", "grant", "denial", "gone", "revoke"),
-    *("transition", "call", "note", "attached", "detached", "adopted", "removed"),
+    *("transition", "call", "oom", "note", "attached", "detached", "adopted", "removed"),
 )
 
 STATE = Option("--state", help="what each pod has on disk: its home, logs and audit, and where")

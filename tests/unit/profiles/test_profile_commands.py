@@ -133,14 +133,13 @@ def test_check_remarks(surface: Surface, ground: Ground) -> None:
     path = ground.profile(
         "mine.toml",
         '[[fs.bind]]\npath = "/nonexistent/x"\n[[fs.bind]]\npath = "/nonexistent/y"\n'
-        'optional = true\n[limits]\nmemory = "1G"\n',
+        "optional = true\n",
     )
     assert execute(["profile", "check", "mine"], surface) == 0
     assert surface.lines == [
         "mine: ok",
         "  no [run] cmd: each run must give a program after --",
         f"  {path}:2: /nonexistent/x is not there, and not optional",
-        "  not enforced by this version, a run refuses it: [limits] memory",
     ]
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from podsh.errors import UsageError
-from podsh.plan import unenforced
 from podsh.profiles import pod
 from podsh.profiles.schema import Access, Bind, Where
 from tests.helpers.profiles import DATA
@@ -250,11 +249,6 @@ def test_what_jettisons_pods_say(ground: Ground) -> None:
     assert (browser.x11.enabled, browser.fs.machine_id, browser.run.cmdr) == (True, "", "filter")
     small = ground.load(str(DATA / "jettison" / "small.pod"))
     assert (small.net.mode, small.fs.home_exec) == ("none", True)
-
-
-def test_what_is_not_enforced_is_named_not_ignored(reads: Callable[[str], Profile]) -> None:
-    profile = reads("x11\nseccomp_allow read\ncapability CAP_CHOWN\nnewnet ipvlan e 1.2.3.4")
-    assert not unenforced(profile)
 
 
 def test_a_toml_profile_can_extend_a_pod(ground: Ground) -> None:
