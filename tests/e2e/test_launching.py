@@ -65,7 +65,7 @@ def test_the_init_script_runs_first_in_the_pod(podsh: Podsh) -> None:
     assert podsh.run("run", "-n", "first", "--", "sh", "-c", write).code == 0
     done = podsh.run("run", "-n", "first", "--init", "prep", "--", "sh", "-c", "cat /tmp/h")
     assert (done.code, done.out) == (0, "ran\n"), done.err
-    assert podsh.run("logs", "first").out == "prepared\r\n"
+    assert podsh.run("logs", "first").out == "prepared\n"
     with podsh.terminal("run", "-n", "first", "--init", "prep", "--", "echo", "then") as terminal:
         terminal.expect(r"prepared\r\nthen")
         assert terminal.wait() == 0
