@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,17 @@ def test_every_command_is_in_the_readme(command: object) -> None:
     first, _, second = name.partition(" ")
     rows = [line for line in table().splitlines() if f"`{first}" in line]
     assert name in HIDDEN or any(re.search(rf"\b{second}\b", row) for row in rows), name
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    text = (ROOT / "README.md").read_text().split("\n## Architecture\n", 1)[1].split("\n## ", 1)[0]
+    rooms = {path.parent.name for path in (ROOT / "podsh").glob("*/__init__.py")}
+    assert rooms
+    assert {room for room in rooms if f"`{room}`" in text} == rooms
+
+
+def test_every_library_is_in_the_readme() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "README.md").read_text().split("\n### Libraries\n", 1)[1].split("\n## ", 1)[0]
+    for dependency in project["dependencies"]:
+        assert re.match(r"[\w-]+", dependency).group() in text  # type: ignore[union-attr]  # a name
