@@ -114,6 +114,8 @@ def new(args: Args, context: Context) -> int:
         cmd=[str(word) for word in fields.get("cmd") or ()],
         env=env,
         net=fields.get("net"),
+        x11=fields.get("x11"),
+        wayland=bool(fields.get("wayland")),
     )
     profile = library.check(path, text)
     save.write(path, text, private=bool(env))

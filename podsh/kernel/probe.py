@@ -14,7 +14,17 @@ import subprocess
 
 from podsh import paths
 from podsh.errors import PodshError
-from podsh.kernel import fds, helper, landlock, process, seccomp, settings, syscalls, uapi
+from podsh.kernel import (
+    fds,
+    helper,
+    installed,
+    landlock,
+    process,
+    seccomp,
+    settings,
+    syscalls,
+    uapi,
+)
 from podsh.kernel.finding import Finding as Finding
 from podsh.kernel.finding import newer_kernel
 
@@ -47,6 +57,7 @@ def probe() -> list[Finding]:
         _landlock(),
         _peer_pidfd(),
         *settings.process_settings(),
+        *installed.findings(),
     ]
 
 

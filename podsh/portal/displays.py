@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import UsageError
-from podsh.kernel import landlock
+from podsh.kernel import installed, landlock
 from podsh.kernel.address import Address
 from podsh.operations import MIB, OWN, Bind, Dir, File, JailPlan, Op, Tmpfs
 from podsh.portal import xauthority
@@ -29,9 +28,6 @@ _DISPLAY = re.compile(
 )
 _ABSTRACT = re.compile(r" 00010000 .* @(/tmp/\.X11-unix/X\d+)$", re.MULTILINE)  # __SO_ACCEPTCON
 _LISTING_BYTES = 4 << 20
-XEPHYR, XVFB = "Xephyr", "Xvfb"
-# what the profile base shows of programs
-_PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 _RUNTIME_BYTES = 64 * MIB
 # networks by which a pod reaches other machines; of this one's loopback only the first
 _NETS = ("host", "user", "ipvlan", "macvlan")
@@ -177,8 +173,8 @@ def _x11(plan: JailPlan, display: Display, entry: xauthority.Entry | None) -> Ja
 
 def _nested(display: Display | None) -> Nested:
     """The server to start: one with a window on the display, or one without anything."""
-    program = shutil.which(XEPHYR, path=_PROGRAMS) if display is not None else None
-    program = program or shutil.which(XVFB, path=_PROGRAMS)
+    program = installed.find(installed.XEPHYR) if display is not None else None
+    program = program or installed.find(installed.XVFB)
     if program is None:
         raise UsageError(
             "neither Xephyr nor Xvfb is installed",
@@ -195,7 +191,7 @@ def _x11_nested(plan: JailPlan, found: Found, nested: Nested, state: str) -> Jai
     source = f"{socket_directory(state)}/{os.path.basename(path)}"
     ops: list[Op] = [Dir(DIRECTORY, 0o1777), connectable(source, path, "--x11 nested", own=True)]
     notes = []
-    if found.display is not None and os.path.basename(nested.program) != XEPHYR:
+    if found.display is not None and os.path.basename(nested.program) != installed.XEPHYR:
         notes.append(
             "Xephyr is not installed: what the pod shows is on a screen that nobody sees (Xvfb);"
             " sudo apt-get install xserver-xephyr"

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from podsh.kernel import installed
 from podsh.operations import OWN, Bind, File, JailPlan, Kage, Op, Shim
 from podsh.plan import Facts, Request, make_plan
 from podsh.portal import displays, xauthority
@@ -22,7 +23,7 @@ _WHERE = "--x11 nested"
 def plan(found: Found, nested: Nested, base: schema.Profile, facts: Facts) -> JailPlan:
     """The plan of its jail. base: the profile of that name. facts: of the pod that it is for."""
     outer = found.display
-    window = os.path.basename(nested.program) == displays.XEPHYR
+    window = os.path.basename(nested.program) == installed.XEPHYR
     profile = schema.Profile(
         "x11",
         fs=schema.Fs(bind=base.fs.bind, home="tmp"),

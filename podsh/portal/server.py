@@ -428,6 +428,8 @@ class Portal:
             "extends": extends,
             "binds": binds,
             "net": net,
+            "x11": request.get("x11"),
+            "wayland": bool(request.get("wayland")),
             "env": request.get("env") or {},
             "cmd": pod.argv,
         }

@@ -121,15 +121,15 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "x11": (
         "X11",
         {
-            "enabled": (FLAG_OFF, "whether the pod reaches a display"),
-            "nested": (FLAG_OFF, "whether that is a server of its own"),
+            "enabled": (FLAG_OFF, "whether the pod reaches the current display"),
+            "nested": (FLAG_OFF, "an X server of its own: Xephyr, or Xvfb without a display"),
         },
     ),
     "wayland": (
         "Wayland",
         {
             "enabled": (FLAG_OFF, "whether the pod reaches the compositor"),
-            "nested": (FLAG_OFF, "whether that is one of its own"),
+            "nested": (FLAG_OFF, "refused: Wayland itself keeps clients apart"),
         },
     ),
     "access": (
@@ -180,6 +180,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "newnet none | loop | ipvlan DEV ADDR | macvlan DEV MAC ADDR (or netns …)",
         "a network of its own; without such a line the pod has the host's",
     ),
-    "x11": ("x11 (or X11)", "the pod reaches a display"),
+    "x11": ("x11 (or X11)", "the pod reaches the current display"),
     "cmdr": ("cmdr NAME", "a script of the directory cmdrs starts the program"),
 }

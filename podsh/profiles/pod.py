@@ -58,7 +58,8 @@ GONE = {
     "rootpidns": "take the line out: a pod always has its own pid namespace",
     "slog": "take the line out: bind /dev/log with file if the pod is to write there",
     "ttypod": "take the line out: a pod always has a terminal of its own",
-    "xephyr": "write x11, or [x11] nested = true in a TOML profile that extends this one",
+    "xephyr": "write x11, and give --x11 nested; or [x11] nested = true in a TOML profile that"
+    " extends this one",
 }
 
 

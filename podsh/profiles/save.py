@@ -25,6 +25,8 @@ def new_profile(
     cmd: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     net: str | None = None,
+    x11: str | None = None,
+    wayland: bool = False,
     domain: bool | None = None,
 ) -> str:
     """The text of a profile file.
@@ -50,6 +52,10 @@ def new_profile(
         document.add("run", run)
     if net is not None:
         document.add("net", tomlkit.item({"mode": net}))
+    if x11 is not None:
+        document.add("x11", tomlkit.item({x11 or "enabled": True}))
+    if wayland:
+        document.add("wayland", tomlkit.item({"enabled": True}))
     if domain is not None:
         document.add("access", tomlkit.item({"domain": domain}))
     tables = tomlkit.aot()

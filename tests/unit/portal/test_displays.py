@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from podsh.errors import UsageError
+from podsh.kernel import installed
 from podsh.portal import displays
 from podsh.profiles import schema
 
@@ -81,3 +82,46 @@ def test_listening_abstract(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> N
         assert displays.listening_abstract().startswith("/tmp/.X11-unix/X")
         monkeypatch.setattr(displays.landlock, "has_scopes", lambda: True)
         assert displays.listening_abstract() == ""
+
+
+HERE = displays.Display("", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("there", "display", "program", "number"),
+    [
+        (("Xephyr", "Xvfb"), HERE, "Xephyr", 1),
+        (("Xephyr", "Xvfb"), HERE._replace(number=3), "Xephyr", 0),
+        (("Xephyr", "Xvfb"), None, "Xvfb", 0),
+        (("Xvfb",), HERE, "Xvfb", 1),
+        (("Xephyr",), None, "", 0),
+        ((), HERE, "", 0),
+    ],
+)
+def test_which_server(
+    there: tuple[str, ...],
+    display: displays.Display | None,
+    program: str,
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = {name: f"/usr/bin/{name}" for name in there}
+    monkeypatch.setattr(installed, "find", found.get)
+    wants = displays.Wanted(True, True, False)
+    monkeypatch.setattr(displays, "_check", lambda *_: None)
+    ctx = schema.Context("/home/u", "/", (("DISPLAY", str(display or "")),))
+    if not program:
+        with pytest.raises(UsageError, match="xserver-xephyr"):
+            displays.look(wants, ctx, {})
+        return
+    nested = displays.look(wants, ctx, {}).nested
+    assert nested is not None
+    assert (nested.program, nested.number) == (f"/usr/bin/{program}", number)
+    assert len(nested.cookie.data) == 16
+
+
+def test_what_doctor_says_of_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "find", lambda name: "/x" if name == "Xvfb" else None)
+    (found,) = installed.findings()
+    assert (found.ok, found.have) == (None, "Xvfb")
+    assert found.mend == "sudo apt-get install xserver-xephyr"

@@ -30,6 +30,8 @@ def test_what_is_written_loads(tmp_path: Path) -> None:
         cmd=["sh", "-c", "echo $A"],
         env={"A": "$A ~ é"},
         net="loop",
+        x11="nested",
+        wayland=True,
     )
     assert 'path = "~/src"' in text
     profile = Library(str(tmp_path), CTX).check(f"{tmp_path}/profiles/web.toml", text)
@@ -42,6 +44,10 @@ def test_what_is_written_loads(tmp_path: Path) -> None:
     assert profile.run.cmd == ("sh", "-c", "echo $A")
     assert profile.run.env == (("A", "$A ~ é"),)
     assert profile.net.mode == "loop"
+    assert (profile.x11.enabled, profile.x11.nested) == (False, True)
+    assert profile.wayland.enabled
+    text = new_profile("web", [], [], x11="")
+    assert Library(str(tmp_path), CTX).check("/x.toml", text).x11.enabled
 
 
 def test_the_least(tmp_path: Path) -> None:
