@@ -41,11 +41,54 @@ class File(NamedTuple):
     settled: bool
 
 
-def look(tid: int, path: bytes) -> tuple[OwnedFd, bool]:
-    """What the thread's ``path`` names, links followed, as O_PATH descriptor; and whether that is
-    a socket. OSError: as its own connect(2) would say."""
-    fd = OwnedFd(_opened(tid, path))
-    return fd, stat.S_ISSOCK(os.fstat(fd.fileno()).st_mode)
+class Way:
+    """A thread's ``path`` and where it begins, held: to be walked, also in another thread. Owns
+    its descriptors."""
+
+    def __init__(self, tid: int, path: bytes) -> None:
+        """OSError: as its own connect(2) would say."""
+        self._path = path
+        self._base: OwnedFd | None = None  # None: the path is absolute
+        if (handle := _handle(path)) is not None:
+            number, self._path = handle
+            self._base = OwnedFd(os.open(f"/proc/{tid}/fd/{number}", _O_PATH))
+        elif not path.startswith(b"/"):
+            self._base = OwnedFd(os.open(f"/proc/{tid}/cwd", _O_PATH))
+        try:
+            self._root = OwnedFd(os.open(f"/proc/{tid}/root", _O_PATH))
+        except BaseException:
+            self.close()
+            raise
+
+    def walk(self) -> OwnedFd:
+        """What it names, links followed, as O_PATH descriptor. OSError as above."""
+        root, path = self._root.fileno(), self._path
+        if self._base is None:
+            return OwnedFd(_walk(root, path, RESOLVE_IN_ROOT))
+        base = self._base.fileno()
+        if not path:
+            return OwnedFd(os.dup(base))
+        try:
+            return OwnedFd(_walk(base, path, RESOLVE_BENEATH))
+        except OSError as exc:
+            if exc.errno != errno.EXDEV:
+                raise
+        # it leaves that directory: from the root, by the directory's name
+        name = os.fsencode(os.readlink(f"/proc/self/fd/{base}"))
+        return OwnedFd(_walk(root, name + b"/" + path, RESOLVE_IN_ROOT))
+
+    def close(self) -> None:
+        """Let go of where it begins."""
+        if self._base is not None:
+            self._base.close()
+        root: OwnedFd | None = getattr(self, "_root", None)
+        if root is not None:
+            root.close()
+
+
+def is_socket(fd: OwnedFd) -> bool:
+    """Whether what is held is a socket's file."""
+    return stat.S_ISSOCK(os.fstat(fd.fileno()).st_mode)
 
 
 def on_host(fd: OwnedFd, tid: int) -> File:
@@ -84,29 +127,6 @@ def beyond(tid: int, path: bytes) -> File | None:
     return File(fd, found.path, False, True)
 
 
-def _opened(tid: int, path: bytes) -> int:
-    if (handle := _handle(path)) is not None:
-        number, rest = handle
-        start = f"/proc/{tid}/fd/{number}"
-    elif path.startswith(b"/"):
-        with OwnedFd(os.open(f"/proc/{tid}/root", _O_PATH)) as root:
-            return _walk(root.fileno(), path, RESOLVE_IN_ROOT)
-    else:
-        start, rest = f"/proc/{tid}/cwd", path
-    with OwnedFd(os.open(start, _O_PATH)) as base:
-        if not rest:
-            return base.take()
-        try:
-            return _walk(base.fileno(), rest, RESOLVE_BENEATH)
-        except OSError as exc:
-            if exc.errno != errno.EXDEV:
-                raise
-        # it leaves that directory: from the root, by the directory's name
-        name = os.fsencode(os.readlink(f"/proc/self/fd/{base.fileno()}"))
-    with OwnedFd(os.open(f"/proc/{tid}/root", _O_PATH)) as root:
-        return _walk(root.fileno(), name + b"/" + rest, RESOLVE_IN_ROOT)
-
-
 def _handle(path: bytes) -> tuple[int, bytes] | None:
     for front in _HANDLES:
         if path.startswith(front):
@@ -127,7 +147,7 @@ def _walk(dirfd: int, path: bytes, scope: int) -> int:
 
 
 def is_missing(exc: OSError) -> bool:
-    """Whether a ``look`` found nothing, where the host may have something."""
+    """Whether a walk found nothing, where the host may have something."""
     return exc.errno in _MISSING
 
 

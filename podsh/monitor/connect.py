@@ -49,6 +49,8 @@ class Connect:
     abstract one that is not the pod's. asked: the name that the program used, where it is another.
     visible: the pod sees the file. settled: only the host decides what lies at ``path``. Where the
     pod does so too, a permission for the path is one for ``file`` (device, inode) alone.
+    ids: of a caller that acts as somebody else than the pod's owner ([caps] CAP_SETUID): the
+    connection is that one's, who must get to the file by ``way`` as well.
     """
 
     listener: int
@@ -62,6 +64,8 @@ class Connect:
     address: bytes
     copy: OwnedFd
     held: OwnedFd | None
+    ids: tasks.Ids | None = None
+    way: addresses.Way | None = None
 
     def alive(self) -> bool:
         """Whether its caller still waits."""
@@ -77,6 +81,8 @@ class Connect:
         self.copy.close()
         if self.held is not None:
             self.held.close()
+        if self.way is not None:
+            self.way.close()
 
 
 class Connector:
@@ -104,6 +110,7 @@ class Connector:
         self._twins = twins
         self._workers = Workers(workers, tasks.drop_effective)
         self._network = os.stat("/proc/self/ns/net").st_ino
+        self._ids = tasks.own_ids()
         self._lock = allocate_lock()
         self._diagnosis: tuple[int, socket.socket] | None = None
 
@@ -149,8 +156,10 @@ class Connector:
         tid = note.pid
         number, pointer, length = note.args[0] & 0xFFFFFFFF, note.args[1], note.args[2]
         length &= 0xFFFFFFFF
-        if not tid or not tasks.is_ours(tid):
+        ids = tasks.ids(tid) if tid else None
+        if ids is None or (ids != self._ids and self._ids.uid != 0):
             raise _error(errno.EPERM)
+        other = ids if ids != self._ids else None
         copy = sockets.borrow(tid, number)
         try:
             if length > _MAX_ADDRESS:
@@ -164,11 +173,11 @@ class Connector:
             if family == socket.AF_NETLINK:
                 _check_netlink(address)
             if family == socket.AF_UNIX and address[:2] == _FAMILY.pack(socket.AF_UNIX):
-                return self._unix(listener, note, copy, address)
+                return self._unix(listener, note, copy, address, other)
         except BaseException:
             copy.close()
             raise
-        return self._plain(listener, note, copy, address), True
+        return self._plain(listener, note, copy, address, other), True
 
     def _plain(
         self,
@@ -176,14 +185,20 @@ class Connector:
         note: notify.Notification,
         copy: OwnedFd,
         address: bytes,
+        ids: tasks.Ids | None,
     ) -> Connect:
         name = os.fsdecode(b"@" + address[_FAMILY.size + 1 :])
         return Connect(
-            listener, note.id, note.pid, name, "", True, True, (0, 0), address, copy, None
+            listener, note.id, note.pid, name, "", True, True, (0, 0), address, copy, None, ids
         )
 
     def _unix(
-        self, listener: int, note: notify.Notification, copy: OwnedFd, address: bytes
+        self,
+        listener: int,
+        note: notify.Notification,
+        copy: OwnedFd,
+        address: bytes,
+        ids: tasks.Ids | None,
     ) -> tuple[Connect, bool]:
         if not _FAMILY.size < len(address) <= _MAX_UNIX:
             raise _error(errno.EINVAL)
@@ -192,9 +207,14 @@ class Connector:
             free = self._is_private(note.pid, copy.fileno())
             if not free and os.fsdecode(path[1:]) in self._twins:
                 raise _error(errno.ECONNREFUSED)
-            return self._plain(listener, note, copy, address), free
+            return self._plain(listener, note, copy, address, ids), free
         path = path.partition(b"\0")[0]
         file, free = self._file(note.pid, path)
+        try:
+            way = addresses.Way(note.pid, path) if ids is not None and file.visible else None
+        except BaseException:
+            file.fd.close()
+            raise
         held = file.fd.fileno()
         status = os.fstat(held)
         asked = os.fsdecode(path)
@@ -212,6 +232,8 @@ class Connector:
                 _FAMILY.pack(socket.AF_UNIX) + b"/proc/self/fd/%d\0" % held,
                 copy,
                 file.fd,
+                ids,
+                way,
             ),
             free,
         )
@@ -219,14 +241,18 @@ class Connector:
     def _file(self, tid: int, path: bytes) -> tuple[File, bool]:
         """The file that the path names, and whether the pod may connect to it as it likes."""
         try:
-            fd, is_socket = addresses.look(tid, path)
+            way = addresses.Way(tid, path)
+            try:
+                fd = way.walk()
+            finally:
+                way.close()
         except OSError as exc:
             if addresses.is_missing(exc) and (file := addresses.beyond(tid, path)) is not None:
                 return file, False
             raise
         try:
             held = fd.fileno()
-            if is_socket:
+            if addresses.is_socket(fd):
                 if self._own(held) or self._is_kage(held) or self._is_listened_to(tid, held):
                     return addresses.File(fd, "", True, True), True
                 file = addresses.on_host(fd, tid)
@@ -293,7 +319,10 @@ class _Job:
         if fd < 0 or not connect.alive():
             connect.close()
             return
-        code = sockets.connect(fd, connect.address)
+        if connect.ids is None:
+            code = sockets.connect(fd, connect.address)
+        else:
+            code = self._as_another(connect.ids)
         if code == errno.EINTR and not sockets.gives_up(fd):
             code = notify.ERESTARTSYS
         connect.close()
@@ -301,6 +330,19 @@ class _Job:
             notify.refuse(connect.listener, connect.id, code)
         else:
             notify.succeed(connect.listener, connect.id, 0)
+
+    def _as_another(self, ids: tasks.Ids) -> int:
+        connect = self._connect
+        try:
+            with tasks.acting_as(ids):
+                if connect.way is not None and connect.held is not None:
+                    with connect.way.walk() as there:
+                        here, held = there.fileno(), connect.held.fileno()
+                        if not os.path.samestat(os.fstat(here), os.fstat(held)):
+                            return errno.ECONNREFUSED
+                return sockets.connect(connect.copy.fileno(), connect.address)
+        except OSError as exc:
+            return exc.errno or errno.EPERM
 
     def is_over(self) -> bool:
         return not self._connect.alive() or caller.signalled(self._connect.pid)

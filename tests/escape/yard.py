@@ -310,6 +310,22 @@ class Yard:
         )
         return _verdicts(done.stdout, done.stderr)
 
+    def refuses(
+        self,
+        module: str,
+        rows: Sequence[Row],
+        row: Row,
+        options: Sequence[str] = (),
+        tty: bool = False,
+    ) -> None:
+        """The row's attempt is refused inside; ``check`` shows that it proves something."""
+        names = [r.name for r in rows]
+        key = (module, *names, *options)
+        if key not in self._done:
+            self._done[key] = self.try_inside(module, names, options, tty)
+        inside = self._done[key][row.name]
+        assert inside.how in row.refused, f"{module}.{row.name} in a pod: {inside}"
+
     def check(
         self,
         module: str,
@@ -319,12 +335,7 @@ class Yard:
         tty: bool = False,
     ) -> None:
         """The row's attempt is refused inside, and works where its control says."""
-        names = [r.name for r in rows]
-        key = (module, *names, *options)
-        if key not in self._done:
-            self._done[key] = self.try_inside(module, names, options, tty)
-        inside = self._done[key][row.name]
-        assert inside.how in row.refused, f"{module}.{row.name} in a pod: {inside}"
+        self.refuses(module, rows, row, options, tty)
         if row.control == "root" and os.getuid() != 0:
             return
         names = [r.name for r in rows if r.control == row.control]
