@@ -60,7 +60,7 @@ def capable(yard: Yard, name: str, more: str = "") -> tuple[str, ...]:
     yard.podsh.profile(
         name,
         f'name = "{name}"\nextends = ["base"]\n[net]\nmode = "loop"\n'
-        f"[caps]\nkeep = [{names}]\n{more}",
+        f"[caps]\nkeep = [{names}]\n[access]\ndomain = false\n{more}",
     )
     return ("-p", "hides", "-p", name)
 
