@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -36,7 +35,8 @@ def keeps(podsh: Podsh) -> Iterator[Keeps]:
 
     def make(*names: str, net: str = "loop", more: str = "") -> tuple[str, ...]:
         listed = ", ".join(f'"{name}"' for name in names)
-        text = f'name = "keeps"\nextends = ["base"]\n[net]\nmode = "{net}"\n[caps]\nkeep = [{listed}]\n'
+        text = f'name = "keeps"\nextends = ["base"]\n[net]\nmode = "{net}"\n'
+        text += f"[caps]\nkeep = [{listed}]\n"
         made.append(podsh.profile("keeps", f"{text}[access]\ndomain = false\n{more}"))
         return ("-p", "keeps")
 
