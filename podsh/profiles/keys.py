@@ -103,7 +103,12 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     ),
     "caps": (
         "capabilities",
-        {"keep": ("an array of names ([])", "capabilities that root's pod keeps")},
+        {
+            "keep": (
+                "an array of names ([])",
+                "what programs keep, over the pod's own network and IPC",
+            )
+        },
     ),
     "limits": (
         "what one pod may use up",
@@ -175,7 +180,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "the call may be made; one such line makes a whitelist of them",
     ),
     "seccomp_block": ("seccomp_block CALL", "the call is refused, as if the kernel lacked it"),
-    "capability": ("capability CAP_X", "a capability that root's pod keeps"),
+    "capability": ("capability CAP_X", "programs keep it, over the pod's own network and IPC"),
     "newnet": (
         "newnet none | loop | ipvlan DEV ADDR | macvlan DEV MAC ADDR (or netns …)",
         "a network of its own; without such a line the pod has the host's",
