@@ -59,6 +59,10 @@ check() {
         need busybox-static "a static busybox" static_busybox
         need musl-tools "musl-gcc" command -v musl-gcc
         need graphviz "dot" command -v dot
+        need iproute2 "ip" command -v ip
+        need passt "pasta" command -v pasta
+        need slirp4netns "slirp4netns" command -v slirp4netns
+        need tcpdump "tcpdump" command -v tcpdump
         need zsh "zsh" command -v zsh
         need fish "fish" command -v fish
         need bash-completion "bash-completion" test -r /usr/share/bash-completion/bash_completion

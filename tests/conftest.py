@@ -15,6 +15,7 @@ import pytest
 
 from tests.helpers import callers, install, processes
 from tests.helpers.runner import Podsh
+from tests.helpers.wires import There, Wires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,6 +95,49 @@ def podsh(
     served.forget_profiles()
     left = watch.left()
     assert not live, f"pods left running: {', '.join(live)}"
+    assert not left, f"left behind:\n{left}"
+
+
+@pytest.fixture(scope="session")
+def wires(watch: processes.Watch) -> Iterator[Wires]:
+    """A host with an outside, where ``there`` is."""
+    if "root" not in callers.names():
+        pytest.skip("root makes the networks of these tests")
+    with Wires() as made:
+        watch.rest()
+        yield made
+
+
+@pytest.fixture(scope="session")
+def places(
+    wires: Wires, ground: Path, command: Path, watch: processes.Watch
+) -> Iterator[Callable[[Caller], There]]:
+    """podsh at the host of the wires, of each caller."""
+    made: dict[str, There] = {}
+
+    def make(caller: Caller) -> There:
+        if caller.name not in made:
+            made[caller.name] = There(wires, command, caller, ground / f"there-{caller.name}")
+            done = made[caller.name].pod("true")
+            assert done.code == 0, done.err
+            made[caller.name].forget_pods()
+            watch.rest(made[caller.name].runtime)
+        return made[caller.name]
+
+    yield make
+    for podsh in made.values():
+        podsh.close()
+
+
+@pytest.fixture
+def there(
+    places: Callable[[Caller], There], caller: Caller, watch: processes.Watch
+) -> Iterator[There]:
+    """podsh there as one of the callers, checked as ``podsh`` is."""
+    served = places(caller)
+    yield served
+    served.forget_pods()
+    left = watch.left()
     assert not left, f"left behind:\n{left}"
 
 

@@ -46,7 +46,7 @@ def ps(args: Args, context: Context) -> int:
     long = args.flag("long")
     header = ["NAME", "STATE", "PID", "PROFILE", "AGE", "COMMAND"]
     if long:
-        header[5:5] = ["ATTACHED", "WAITING", "MEMORY", "CPU", "PROCESSES", "STATE IN"]
+        header[5:5] = ["ATTACHED", "WAITING", "NETWORK", "MEMORY", "CPU", "PROCESSES", "STATE IN"]
     for line in table(header, [_row(pod, long) for pod in pods]):
         context.row(line)
     return 0
@@ -68,6 +68,7 @@ def _row(pod: Mapping[str, Any], long: bool) -> list[str]:
         row[5:5] = [
             "yes" if pod.get("attached") else "no",
             str(pod.get("waiting") or 0),
+            network_words(pod.get("network") or {}),
             *_usage(pod),
             show(str(pod["state_dir"])) if pod.get("state_dir") else "-",
         ]
@@ -92,6 +93,13 @@ def _usage(pod: Mapping[str, Any]) -> list[str]:
         cpu if cores is None else f"{cpu} of {cores:g}",
         of("pids", "pids_limit", str),
     ]
+
+
+def network_words(network: Mapping[str, Any]) -> str:
+    """``loop``, ``macvlan eth0 52:54:00:12:34:56 192.168.1.8/24``, ``user, logged``."""
+    fields = [network.get(key) for key in ("mode", "device", "mac", "address")]
+    words = " ".join(show(str(field)) for field in fields if field)
+    return (words or "-") + (", logged" if network.get("log") else "")
 
 
 def state_words(pod: Mapping[str, Any]) -> str:
@@ -149,7 +157,7 @@ def signal_number(text: str) -> int:
     raise UsageError(
         f"no such signal: {text!a}",
         place="kill",
-        hint=near(plain, list(names)) or "as in: podsh kill -s TERM",
+        hint=near(plain, list(names)) or "as in: kill -s TERM",
     )
 
 

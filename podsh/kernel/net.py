@@ -24,6 +24,7 @@ NAME = "eth0"
 # <linux/if_link.h>: pods on one device reach each other
 _MACVLAN_BRIDGE = "bridge"
 _IPVLAN_L2 = 0
+_UP = 0x1  # IFF_UP of <linux/if.h>
 _NODAD = 0x02  # IFA_F_NODAD of <linux/if_addr.h>: usable at once
 _WIDE_METRIC = 1 << 32
 
@@ -82,6 +83,9 @@ def _make(route: Any, asked: dict[str, Any], namespace: int) -> list[str]:
         found = host.link_lookup(ifname=asked["device"])
         if not found:
             raise LaunchFailed("no such device", place=asked["device"], hint="see: ip link")
+        (device,) = host.get_links(found[0])
+        if not device["flags"] & _UP:
+            raise _failure(asked, errno.ENETDOWN)
         gateway = _gateway(host, family, found[0])
         fields: dict[str, Any] = {"link": found[0], "net_ns_fd": namespace}
         if kind == "macvlan":

@@ -19,6 +19,7 @@ from podsh.kernel import (
     helper,
     installed,
     landlock,
+    netsettings,
     process,
     seccomp,
     settings,
@@ -26,7 +27,7 @@ from podsh.kernel import (
     uapi,
 )
 from podsh.kernel.finding import Finding as Finding
-from podsh.kernel.finding import newer_kernel
+from podsh.kernel.finding import as_root, newer_kernel
 
 _OLDEST = (5, 12)
 _PID_MAX_SINCE = (6, 14)
@@ -58,6 +59,7 @@ def probe() -> list[Finding]:
         _peer_pidfd(),
         *settings.process_settings(),
         *installed.findings(),
+        *netsettings.network_settings(),
     ]
 
 
@@ -132,6 +134,27 @@ _TRIED = (
         False,
         "requests are fast; without, slow in programs that the shim does not reach",
         newer_kernel("6.6"),
+    ),
+    (
+        "macvlan",
+        "macvlan",
+        False,
+        "newnet macvlan: links of pods' own on a network device, for root",
+        as_root("{sudo}modprobe macvlan"),
+    ),
+    (
+        "ipvlan",
+        "ipvlan",
+        False,
+        "newnet ipvlan: the same with the device's hardware address",
+        as_root("{sudo}modprobe ipvlan"),
+    ),
+    (
+        "packet_rules",
+        "packet-rules",
+        False,
+        "--net user: they keep pods from the host's loopback; without, it is refused",
+        as_root("{sudo}modprobe nf_tables"),
     ),
 )
 

@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from podsh.kernel import bpf, mounts, process, uapi
+from podsh.kernel import bpf, mounts, nettries, process, uapi
 from podsh.kernel.raw import function, system_call
 
 if TYPE_CHECKING:
@@ -157,7 +157,10 @@ def sync_wake_up() -> None:
 
 # ---------------------------------------------------------------- the frame
 
-NAMESPACED = (mount_api, detached_nesting, overlay, nested, fresh_proc, pid_max)
+NAMESPACED = (
+    *(mount_api, detached_nesting, overlay, nested, fresh_proc, pid_max),
+    *nettries.ALL,
+)
 ANYWHERE = (openat2, seccomp_filter, notification, wait_killable, sync_wake_up)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from podsh.errors import UntrustedInput
+from podsh.errors import UsageError
 
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _MEND = "chown root:root {0}; chmod go-w {0}"
@@ -14,7 +14,7 @@ _MEND = "chown root:root {0}; chmod go-w {0}"
 def open_file(path: str, flags: int = os.O_RDONLY) -> int:
     """A descriptor of the regular file at ``path``, absolute; no link leads there.
 
-    Raises FileNotFoundError where there is none, other OSErrors, and UntrustedInput where anybody
+    Raises FileNotFoundError where there is none, other OSErrors, and UsageError where anybody
     but root could have changed it or what is above it.
     """
     parts = [part for part in path.split("/") if part]
@@ -32,7 +32,7 @@ def open_file(path: str, flags: int = os.O_RDONLY) -> int:
             mode = os.fstat(at).st_mode
             if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
                 kind = "a link" if stat.S_ISLNK(mode) else "no " + ("file" if last else "directory")
-                raise UntrustedInput(f"is {kind}", place=found)
+                raise UsageError(f"is {kind}", place=found)
         if flags & os.O_PATH:
             return os.dup(at)
         return os.open(f"/proc/self/fd/{at}", flags | os.O_CLOEXEC)
@@ -46,4 +46,4 @@ def _check(fd: int, path: str) -> None:
         return  # it is refused as what it is
     if status.st_uid != 0 or status.st_mode & _WRITABLE:
         who = "does not belong to root" if status.st_uid != 0 else "can be written by others"
-        raise UntrustedInput(who, place=path, hint=f"as root: {_MEND.format(path)}")
+        raise UsageError(who, place=path, hint=f"as root: {_MEND.format(path)}")

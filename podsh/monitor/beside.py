@@ -27,12 +27,14 @@ _LINKER = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alt
 # of what a program says, so much is kept
 _KEPT_BYTES = 4096
 _SEEN_BYTES = 1 << 16
+_LAST_LINES, _LAST_CHARACTERS = 4, 600
 
 
 def view(*more: str) -> list[str]:
     """Options for programs and libraries, read-only, and for places of its own; and ``more``: paths
     that are shown where the host has them."""
     words = ["tmp", "/tmp", "tmp", "/run", "dev", "/dev/null"]
+    words += ["link", "/proc/self/fd", "/dev/fd"]  # by which scripts are handed over
     for path in (*_SYSTEM, *_LINKER, *more):
         if os.path.islink(path) and path in _SYSTEM:
             words += ["link", os.readlink(path), path]
@@ -42,7 +44,8 @@ def view(*more: str) -> list[str]:
 
 
 class Beside:
-    """One such program. Owns its guard, which ``close`` ends and waits for."""
+    """One such program, of which standard error is heard. Owns its guard, which ``close`` ends
+    and waits for."""
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class Beside:
                     environment or ENVIRONMENT,
                     file_actions=[
                         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                        (os.POSIX_SPAWN_DUP2, output, 1),
+                        (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
                         (os.POSIX_SPAWN_DUP2, output, 2),
                     ],
                 )
@@ -126,19 +129,38 @@ class Beside:
         status = self.status if self.status is not None else 125 << 8
         code = os.waitstatus_to_exitcode(status)
         how = f"killed by signal {-code}" if code < 0 else f"exit {code}"
-        words = self.said.strip().split("\n")[-1].strip()
-        raise LaunchFailed(words or how, place=self.name)
+        raise LaunchFailed(self.last_words() or how, place=self.name)
 
     # -- what it says
 
-    def fileno(self) -> int:
-        """Readable when it says something, or has closed its end."""
+    @property
+    def output(self) -> int:
+        """Readable when it says something, or nobody will any more: ``hear`` then."""
         return self._output
 
     @property
+    def guard(self) -> int:
+        """Readable when something of it has ended: ask ``gone`` then."""
+        return self._socket.fileno()
+
+    def gone(self) -> bool:
+        """Whether nothing is left of it."""
+        try:
+            return not self._socket.recv(4, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    @property
     def said(self) -> str:
-        """Its last words."""
+        """What it said lately."""
         return self._said.decode("utf-8", "replace")
+
+    def last_words(self) -> str:
+        """Its last lines, as one."""
+        lines = [line.strip() for line in self.said.split("\n") if line.strip()]
+        return "; ".join(lines[-_LAST_LINES:])[-_LAST_CHARACTERS:]
 
     def hear(self) -> bool:
         """Take some of what it says; False at the end of that."""

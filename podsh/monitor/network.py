@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from podsh.errors import LaunchFailed, from_wire
-from podsh.kernel import caps, namespaces, netfilter
+from podsh.kernel import caps, namespaces, netfilter, netsettings
 from podsh.kernel.fds import memfd
 from podsh.monitor.beside import Beside, view
 from podsh.nets import LINKS
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from podsh.monitor.loop import Loop
     from podsh.nets import Gizmo, Network
 
-PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 LINK_S = 30.0
 READY_S = 20.0
 GIZMO_S = 60.0
 # longer than libpcap lets the kernel collect packets (1 s)
 DRAIN_S = 1.3
 DRAIN_STEP_S = 0.02
-BUFFER_KIB = 8192
+BUFFER_KIB = 16 << 10
 NOBODY = 65534
 _LOG_DIR = "/log"
 _GIZMO_FILES = (
@@ -88,26 +87,29 @@ class Setup:
     # -- to the outside
 
     def _connect(self) -> None:
-        pasta = _find("pasta")
-        program = pasta or _find("slirp4netns")
+        program = netsettings.find(*netsettings.CONNECTORS)
         if not program:
             raise LaunchFailed(
                 "neither pasta nor slirp4netns is installed",
                 place="network user",
                 hint="install one: apt-get install passt",
             )
-        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        if not os.access(netsettings.TUN, os.R_OK | os.W_OK):
             raise LaunchFailed(
                 "cannot be opened by you",
-                place="/dev/net/tun",
-                hint="as root: modprobe tun; chmod 0666 /dev/net/tun",
+                place=netsettings.TUN,
+                hint=f"mend it: {netsettings.tun_mend()}",
             )
         with memfd(netfilter.loopback_stays()) as rules:
-            options = self._options(caps.mask("sys_admin", "net_admin"))
-            options += ["rules", str(rules.fileno()), *view(), "dev", "/dev/net/tun"]
+            # over the pod's network and what is its; both confine themselves further
+            options = self._options(
+                caps.mask("sys_admin", "net_admin", "setpcap", "net_bind_service")
+            )
+            options += ["rules", str(rules.fileno()), *view(), "dev", netsettings.TUN]
             net = f"/proc/self/fd/{self._net}"
             fds = [self._net, self._user, rules.fileno()]
-            start = self._start_pasta if pasta else self._start_slirp
+            is_pasta = os.path.basename(program) == "pasta"
+            start = self._start_pasta if is_pasta else self._start_slirp
             start(program, options, net, fds)
 
     def _start_pasta(self, program: str, options: list[str], net: str, fds: list[int]) -> None:
@@ -123,7 +125,9 @@ class Setup:
     def _start_slirp(self, program: str, options: list[str], net: str, fds: list[int]) -> None:
         ready, theirs = os.pipe2(os.O_CLOEXEC)
         argv = [program, "--configure", "--mtu=65520", "--disable-host-loopback", "--disable-dns"]
-        argv += ["--enable-ipv6", "--enable-sandbox", "--enable-seccomp", f"--ready-fd={theirs}"]
+        argv += ["--enable-ipv6", "--enable-seccomp", f"--ready-fd={theirs}"]
+        if os.geteuid() == 0:
+            argv.append("--enable-sandbox")  # it becomes uid 0 for that
         try:
             beside = self._add(
                 Beside(
@@ -149,7 +153,7 @@ class Setup:
     # -- its traffic
 
     def _start_capture(self, log: tuple[int, int], state_dir: str) -> None:
-        program = _find("tcpdump")
+        program = netsettings.find("tcpdump")
         if not program:
             raise LaunchFailed(
                 "tcpdump is not installed",
@@ -224,20 +228,23 @@ class Setup:
         """Tell of programs that end before the pod does, and let none wait for being heard."""
 
         def said(beside: Beside) -> None:
-            if beside.hear():
-                return
-            loop.remove_reader(beside.fileno())
-            if beside is self._capture or beside.status not in (None, 0):
-                words = beside.said.strip().split("\n")[-1]
-                text = f"{beside.name} has ended: {words}" if words else f"{beside.name} has ended"
-                notify({"ev": "note", "text": text})
+            if not beside.hear():
+                loop.remove_reader(beside.output)
+
+        def moved(beside: Beside) -> None:
+            if beside.gone():
+                loop.remove_reader(beside.guard)
+                words = f"{beside.name} has ended: {beside.last_words()}"
+                notify({"ev": "note", "text": words.removesuffix(": ")})
 
         for beside in self._programs:
-            loop.add_reader(beside.fileno(), said, beside)
+            loop.add_reader(beside.output, said, beside)
+            loop.add_reader(beside.guard, moved, beside)
 
     def unwatch(self, loop: Loop) -> None:
         for beside in self._programs:
-            loop.remove_reader(beside.fileno())
+            loop.remove_reader(beside.output)
+            loop.remove_reader(beside.guard)
 
     def close(self) -> None:
         """End all of them."""
@@ -250,10 +257,6 @@ class Setup:
 def log_dir(state_dir: str) -> str:
     """Where a pod's traffic is logged."""
     return os.path.join(state_dir, "net")
-
-
-def _find(program: str) -> str:
-    return shutil.which(program, path=PROGRAMS) or ""
 
 
 def _told(fd: int) -> bool:

@@ -60,7 +60,7 @@ def user_name() -> str:
 
 
 def permitted() -> permits.Permits | None:
-    """The caller's users file; None where there is none. Raises UsageError and UntrustedInput."""
+    """The caller's users file; None where there is none. Raises UsageError."""
     for directory in USERS:
         path = os.path.join(directory, user_name())
         text = _read(path)
@@ -72,7 +72,7 @@ def permitted() -> permits.Permits | None:
 def commands(name: str, where: str) -> Opened:
     """The script ``name`` of the caller's, checked. where: who asks for it.
 
-    Raises UsageError and UntrustedInput with ``file:line``.
+    Raises UsageError with ``file:line``.
     """
     path = os.path.join(CMDRS, user_name(), name)
     text = _read(path)

@@ -98,7 +98,7 @@ def settled(
     plan: JailPlan, profile: Profile, pods: Iterable[Pod], state_dir: str
 ) -> tuple[JailPlan, Given]:
     """``plan`` with its network as it will be, and what the monitor is given to make it. Raises
-    UsageError and UntrustedInput where the caller may not have it; nothing is touched."""
+    UsageError where the caller may not have it; nothing is touched."""
     plan, fds = _settled(plan, profile, pods, state_dir)
     return plan, Given(plan.network, fds)
 

@@ -30,6 +30,7 @@ NEEDED = """kernel architecture init libseccomp runtime-directory user-namespace
 ALL = {
     *("openat2", "seccomp_filter", "notification", "wait_killable", "sync_wake_up"),
     *("mount_api", "detached_nesting", "overlay", "nested", "fresh_proc", "pid_max"),
+    *("macvlan", "ipvlan", "packet_rules"),
 }
 MENDED = dict.fromkeys(ALL, "")
 
