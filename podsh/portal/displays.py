@@ -188,6 +188,12 @@ def _nested(display: Display | None) -> Nested:
 
 def _x11_nested(plan: JailPlan, found: Found, nested: Nested, state: str) -> JailPlan:
     path = nested.screen.path
+    if shown := _covering(plan, DIRECTORY):
+        raise UsageError(
+            f"the pod is shown the host's {shown}: there is no room for a display of its own",
+            place="--x11 nested",
+            hint=f"leave out {shown}, or show directories below it",
+        )
     source = f"{socket_directory(state)}/{os.path.basename(path)}"
     ops: list[Op] = [Dir(DIRECTORY, 0o1777), connectable(source, path, "--x11 nested", own=True)]
     notes = []
@@ -217,13 +223,23 @@ def with_display(
 
 
 def authority_file(plan: JailPlan, entries: list[xauthority.Entry]) -> File:
-    """The pod's own .Xauthority: in its home, if that is its own."""
-    homes = [op.dst for op in plan.ops if isinstance(op, Bind) and op.own and op.dst]
-    temporary = {op.path for op in plan.ops if isinstance(op, Tmpfs)}
+    """The pod's own .Xauthority: in its home, if that is its own, and not in a directory of the
+    host's, whose .Xauthority is hidden there."""
+    homes = {op.dst for op in plan.ops if isinstance(op, Bind) and op.own}
+    homes |= {op.path for op in plan.ops if isinstance(op, Tmpfs)}
     home = dict(plan.program.env).get("HOME", "")
-    own = home in homes or home in temporary
+    own = home in homes and not _covering(plan, home)
     path = f"{home}/.Xauthority" if own else f"{OWN}/Xauthority"
     return File(path, text(xauthority.write(entries)), 0o600)
+
+
+def _covering(plan: JailPlan, path: str) -> str:
+    """The directory of the host's that is shown at ``path`` or above it; empty: there is none."""
+    for op in plan.ops:
+        place = op.dst or op.src if isinstance(op, Bind) and not op.own else ""
+        if place and f"{path}/".startswith(f"{place}/"):
+            return place
+    return ""
 
 
 def _authority(display: Display, environ: dict[str, str], ctx: Context) -> xauthority.Entry | None:

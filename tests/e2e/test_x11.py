@@ -188,6 +188,19 @@ def test_a_display_without_a_cookie(podsh: Podsh, server: Callable[..., XServer]
     assert "no cookie was found" in done.err
 
 
+def test_where_tmp_is_the_hosts(podsh: Podsh, desktop: tuple[XServer, XServer]) -> None:
+    """What the caller has there is hidden; the pod's cookie is not."""
+    env = {"DISPLAY": desktop[0].name}
+    for home in ("private", "host"):
+        options = ("--x11", "--ro", "/tmp", "--home", home)
+        line = "xdpyinfo | head -n 1; cat ~/.Xauthority; xauth -i list | wc -l"
+        done = podsh.pod("sh", "-c", line, options=options, env=env)
+        assert done.out == f"name of display:    {desktop[0].name}\n1\n", done.err
+    done = podsh.pod("true", options=("--x11", "nested", "--ro", "/tmp"), env=env)
+    assert done.code == 2
+    assert "the pod is shown the host's /tmp" in done.err
+
+
 def test_sockets_named_by_a_profile(podsh: Podsh, desktop: tuple[XServer, XServer]) -> None:
     """A bind of the socket itself is connected to without a question; one below a bind is not."""
     mine, _ = desktop
