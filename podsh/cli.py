@@ -96,7 +96,13 @@ def _main(words: list[str]) -> int:
 
     first = words[0] if words else ""
     if first in ("--help", "-h"):
-        print(USAGE_TEXT)
+        import textwrap
+
+        from podsh.commands.registry import first_words
+
+        print(USAGE_TEXT + "\n")
+        names = [word for word in first_words() if word != "complete"]
+        print(textwrap.fill("Commands: " + ", ".join(names), 78, subsequent_indent="  "))
         return 0
     if first == "--version":
         from podsh.wire.messages import VERSION

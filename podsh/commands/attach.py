@@ -37,7 +37,7 @@ def _only_pod(context: Context) -> str:
     if len(live) == 1:
         return live[0]
     if not live:
-        raise UsageError("no pod is running", place="attach", hint="try: run -- bash")
+        raise UsageError("no pod is running", place="attach", hint="try: podsh run -- bash")
     shown = ", ".join(show(name) for name in live[:8])
     raise UsageError("which pod?", place="attach", hint=f"one of: {shown}")
 
@@ -90,7 +90,9 @@ def live(name: str, context: Context) -> dict[str, Any]:
         from podsh.commands.pods import state_words
 
         raise UsageError(
-            f"has ended ({state_words(pod)})", place=show(name), hint=f"see: logs {show(name)}"
+            f"has ended ({state_words(pod)})",
+            place=show(name),
+            hint=f"see: podsh logs {show(name)}",
         )
     return pod
 

@@ -37,7 +37,7 @@ def complete(args: Args, context: Context) -> int:
         return 0  # nothing to offer; a shell's prompt is no place for an error
     for value, text in found:
         if not value.isprintable():
-            continue  # a shell would draw it as it is, or take it for two
+            continue  # with an escape or a newline; a shell would draw it as it is
         context.out(_line(value, show_text(text), form))
     return 0
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from podsh.commands.syntax import Args
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_HINT = "as in: cp web:report.txt .   (a file with a colon: ./a:b)"
+_HINT = "as in: podsh cp web:report.txt .   (a file with a colon: ./a:b)"
 
 
 def cp(args: Args, context: Context) -> int:

@@ -24,9 +24,11 @@ def help_(args: Args, context: Context) -> int:
     words = args.many("cmd")
     if not words:
         width = max(len(command.name) for command in registry.commands())
-        for command in registry.commands():
-            context.out(f"{command.name:<{width}}  {command.help}")
-        context.out("\nhelp CMD says more; in a pod C-] comes back to the console.")
+        for family in registry.FAMILIES:
+            for command in registry.table(family):
+                context.out(f"{command.name:<{width}}  {command.help}")
+            context.out("")
+        context.out("help CMD says more; in a pod C-] comes back to the console.")
         return 0
     wanted = " ".join(words)
     commands = [
@@ -36,7 +38,11 @@ def help_(args: Args, context: Context) -> int:
     ]
     if not commands:
         names = [command.name for command in registry.commands()]
-        raise UsageError(f"no command called {wanted!a}", place="help", hint=near(wanted, names))
+        raise UsageError(
+            f"no command called {wanted!a}",
+            place="help",
+            hint=near(wanted, names) or "see: podsh help",
+        )
     context.out("\n\n".join(help_text(command) for command in commands))
     return 0
 

@@ -157,7 +157,7 @@ def signal_number(text: str) -> int:
     raise UsageError(
         f"no such signal: {text!a}",
         place="kill",
-        hint=near(plain, list(names)) or "as in: kill -s TERM",
+        hint=near(plain, list(names)) or "as in: podsh kill -s TERM",
     )
 
 

@@ -55,11 +55,13 @@ def first_words() -> list[str]:
 
 def find(words: Sequence[str]) -> tuple[Command, list[str]]:
     """The command that ``words`` begin with, and the words after its name. Raises UsageError."""
+    if words[0] == "podsh" and len(words) > 1:  # as hints and manuals write it
+        words = words[1:]
     first = words[0]
     for family, known in FAMILIES.items():
         if first in known:
             return _among(table(family), words)
-    hint = near(first, first_words()) or "see: help"
+    hint = near(first, first_words()) or "see: podsh help"
     raise UsageError(f"unknown command: {ascii(first)[1:-1]}", hint=hint)
 
 

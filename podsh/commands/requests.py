@@ -112,7 +112,7 @@ def deny(args: Args, context: Context) -> int:
     """Answer requests with no: by their numbers, or all of a pod."""
     pod, idents = args.maybe("pod"), args.many("id")
     if (pod is None) == (not idents):
-        raise UsageError("name requests, or a pod", place="deny", hint="as in: deny 7")
+        raise UsageError("name requests, or a pod", place="deny", hint="as in: podsh deny 7")
     always = args.flag("always")
     if pod is not None:
         context.portal().call("deny", pod=pod, always=always)
@@ -164,7 +164,9 @@ def _idents(texts: list[str], place: str) -> list[int]:
     found = []
     for text in texts:
         if not (text.isascii() and text.isdigit()) or len(text) > 18:
-            raise UsageError(f"{text!a} is no request's number", place=place, hint="see: requests")
+            raise UsageError(
+                f"{text!a} is no request's number", place=place, hint="see: podsh requests"
+            )
         found.append(int(text))
     return list(dict.fromkeys(found))
 
@@ -177,7 +179,7 @@ def _waiting(ident: int, context: Context) -> dict[str, Any]:
             if row.get("state") == asking.WAITING:
                 return row
             raise PodshError(asking.ended(row), place=str(ident))
-    raise PodshError("no such request waits", place=str(ident), hint="see: requests")
+    raise PodshError("no such request waits", place=str(ident), hint="see: podsh requests")
 
 
 def _check(row: dict[str, Any], condition: str) -> None:

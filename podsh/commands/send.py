@@ -29,7 +29,7 @@ def send(args: Args, context: Context) -> int:
     typed = os.fsencode(text if args.flag("literal") else unescaped(text))
     keys = [encoded(key) for key in args.many("key")]
     if not typed and not keys:
-        raise UsageError("nothing to type", place="send", hint=r"as in: send web 'q\n'")
+        raise UsageError("nothing to type", place="send", hint=r"as in: podsh send web 'q\n'")
     if len(typed) > _MOST_BYTES:
         raise UsageError(f"more than {_MOST_BYTES >> 10} KiB", place="send", hint="in pieces")
     plain = typed + b"".join(key for key, _ in keys)

@@ -259,7 +259,7 @@ class _Parser:
 
     def fail(self, cause: str, hint: str = "") -> UsageError:
         name = self.command.name
-        return UsageError(cause, place=name, hint=hint or f"see: help {name}")
+        return UsageError(cause, place=name, hint=hint or f"see: podsh help {name}")
 
     def parse(self, words: Sequence[str]) -> Args:
         todo = list(words)
@@ -292,7 +292,7 @@ class _Parser:
                 self.given.append(word)
         self.place()
         if self.command.rest and not rest and not self.command.rest_optional:
-            raise self.fail(f"missing {self.command.rest}", f"as in: {self.command.example}")
+            raise self.fail(f"missing {self.command.rest}", f"as in: podsh {self.command.example}")
         return Args(self.values, rest)
 
     def foreign(self, word: str) -> bool:
@@ -367,12 +367,12 @@ class _Parser:
             if word.repeat:
                 taken, given = given, []
                 if not taken and not word.optional:
-                    raise self.fail(f"missing {word.name}", f"as in: {self.command.example}")
+                    raise self.fail(f"missing {word.name}", f"as in: podsh {self.command.example}")
                 self.values[word.key] = taken
             elif given:
                 self.values[word.key], given = given[0], given[1:]
                 self.check(word.name, self.values[word.key], () if word.open else word.choices)
             elif not word.optional:
-                raise self.fail(f"missing {word.name}", f"as in: {self.command.example}")
+                raise self.fail(f"missing {word.name}", f"as in: podsh {self.command.example}")
         if given:
             raise self.fail(f"unrecognized arguments: {' '.join(map(ascii, given))}")

@@ -67,7 +67,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     import re
 
     if not text:
-        raise UsageError("which text?", place="wait", hint="as in: wait web text:ready")
+        raise UsageError("which text?", place="wait", hint="as in: podsh wait web text:ready")
     try:
         return re.compile(text, re.MULTILINE)
     except re.error as exc:
@@ -92,7 +92,7 @@ def _text(
         found = _search(pod, output, lambda: output.find(pattern), seconds, context)
     if found is None:
         said = "has ended, and did not write that"
-        raise PodshError(said, place=show(name), hint=f"see: logs {show(name)}")
+        raise PodshError(said, place=show(name), hint=f"see: podsh logs {show(name)}")
     match = (found[1] or "") if pattern.groups else found[0]
     context.variables["MATCH"] = match
     if args.flag("json"):

@@ -36,7 +36,7 @@ def why(args: Args, context: Context) -> int:
             raise UsageError("name a pod or a profile", place="why", hint="why -p dev ~/x")
         path = pod
     elif path is None:
-        raise UsageError("missing PATH", place="why", hint="as in: why web ~/.gitconfig")
+        raise UsageError("missing PATH", place="why", hint="as in: podsh why web ~/.gitconfig")
     about = {
         "path": absolute(path),
         "write": args.flag("write"),

@@ -31,13 +31,9 @@ _OWN = [
 def candidates(words: Sequence[str], source: Source) -> list[tuple[str, str]]:
     """(value, help) that the last of ``words`` may become; it may be empty, or missing.
 
-    What ``source`` gives is filtered here; an unknown command has no candidates. Names that a
-    terminal would not show as they are (an escape, a newline, what is no UTF-8) are left out.
+    What ``source`` gives is filtered here; an unknown command has no candidates. Names may have
+    anything in them.
     """
-    return [entry for entry in _candidates(words, source) if entry[0].isprintable()]
-
-
-def _candidates(words: Sequence[str], source: Source) -> list[tuple[str, str]]:
     *before, last = words or [""]
     if not before:
         return _starting(_OWN if last.startswith("-") else _first_words(), last)

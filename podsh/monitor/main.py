@@ -112,7 +112,7 @@ def _live(
                 from podsh.monitor.xserver import XServer
 
                 # first: its socket is one of what the pod is shown
-                xserver = XServer(message["xserver"], begun.template_fd)
+                xserver = XServer(message["xserver"], begun.template_fd, message["group"])
             jail = Jail(begun, message, given)
         finally:
             for fd in given:

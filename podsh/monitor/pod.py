@@ -472,7 +472,7 @@ def run_error(name: str, message: orders.Message) -> LaunchFailed:
                 hint="bind what it needs (--ro PATH), or use a profile that has it",
             )
         return NotExecutable(
-            f"{name}: {reason}", hint="is it on a noexec bind, or for another ABI?"
+            f"{name}: {reason}", hint="is it executable, on a noexec bind, or for another ABI?"
         )
     return LaunchFailed(reason, place=f"{message.step} {message.path}".strip())
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import build, encode, orders
+from podsh.monitor.bounds import Bounds
 from podsh.monitor.launch import encoded, filter_of
 from podsh.operations import JailPlan
 
@@ -31,11 +32,13 @@ _WORDS_BYTES = 2048
 class XServer:
     """One pod's X server. Owns its init, and the terminal that it writes to."""
 
-    def __init__(self, fields: dict[str, Any], template_fd: int) -> None:
+    def __init__(
+        self, fields: dict[str, Any], template_fd: int, group: dict[str, Any] | None
+    ) -> None:
         """Start it; returns once clients may connect. Raises LaunchFailed, with its last words.
 
         fields: ``plan`` of its jail; ``directory``, where its socket appears: of the pod's state,
-        removed by ``watch``.
+        removed by ``watch``. group: the pod's, whose limits hold for both.
         """
         self._directory: str = fields["directory"]
         self._plan = JailPlan.from_wire(fields["plan"])
@@ -52,6 +55,9 @@ class XServer:
                 self._init.prepare(template_fd, encode.plan(records), own_net, mounts)
                 records, mounts = builder.hidden(self._init.prepared)
                 self._pid = self._init.launch(template_fd, encode.plan(records), own_net, mounts)
+            if group is not None:
+                # what clients have it keep is theirs
+                Bounds(group, self._pid)
             self._start()
         except BaseException:
             self.close()

@@ -69,7 +69,7 @@ def _only(names: list[str], ident: int) -> str:
         raise UsageError(
             f"save it in which profile: {', '.join(names)}?",
             place=str(ident),
-            hint=f"as in: allow {ident} --save {names[0]}",
+            hint=f"as in: podsh allow {ident} --save {names[0]}",
         )
     if names[0] == find.BASE:
         raise UsageError(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from podsh.portal import xauthority
-from tests.helpers import processes
+from tests.helpers import cgroups, processes
 from tests.helpers.displays import XServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.helpers.runner import Podsh
 
@@ -157,3 +157,23 @@ def test_dry_run_and_profile(podsh: Podsh) -> None:
     assert "run      /usr/bin/Xvfb :0 " in done.out
     done = podsh.pod("xdpyinfo", options=("-p", "boxed", "--net", "host"), env=env)
     assert done.out.startswith("name of display:    :0\n"), done.err
+
+
+def test_its_memory_is_the_pods(make_podsh: Callable[[], Podsh]) -> None:
+    """A client may have its server keep as much as it likes: the pod's limits hold for both."""
+    podsh = make_podsh()
+    text = 'name = "limited"\nextends = "base"\n[limits]\nmemory = "256M"\n[x11]\nnested = true\n'
+    podsh.profile("limited", text)
+    name = cgroups.named("drawing")
+    with cgroups.delegated(podsh):
+        options = ("-d", "-n", name, "-p", "limited")
+        done = podsh.run("run", *options, "--", "sleep", "1000", env={"DISPLAY": ""})
+        assert done.code == 0, done.err
+        (row,) = podsh.ps()
+        groups = Path(f"/proc/{row['init_pid']}/cgroup").read_text()
+        assert groups != Path("/proc/self/cgroup").read_text()
+        (server,) = (each.pid for each in processes.below(os.getpid()) if each.name == "Xvfb")
+        assert Path(f"/proc/{server}/cgroup").read_text() == groups
+        end(podsh, name)
+        podsh.close()
+    assert not cgroups.left()

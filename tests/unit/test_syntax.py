@@ -75,7 +75,7 @@ def test_missing_values_are_defaults() -> None:
     [
         ("allwo 7", "unknown command: allwo; did you mean allow?"),
         ("deyn 7", "unknown command: deyn; did you mean deny?"),
-        ("allow", "allow: missing ID; as in: allow 7 --save dev"),
+        ("allow", "allow: missing ID; as in: podsh allow 7 --save dev"),
         ("allow 7 --svae x", "did you mean --save?"),
         ("allow 7 --save a --save b", "allow: --save given twice"),
         ("attch web", "unknown command: attch; did you mean attach?"),
@@ -87,7 +87,7 @@ def test_missing_values_are_defaults() -> None:
         ("run -d=1 x", "run: unrecognized arguments: -="),
         ("run --detach=1 x", "run: --detach takes no value"),
         ("ps web", "ps: unrecognized arguments: 'web'"),
-        ("wait web", "wait: missing exit|request|text:RE; as in: wait web text:^ready -t 30"),
+        ("wait web", "wait: missing exit|request|text:RE; as in: podsh wait web text:^ready -t 30"),
         ("exec web", "exec: missing CMD"),
         ("kill", "kill: missing POD"),
         ("profile", "profile: missing a word; one of: list, show"),

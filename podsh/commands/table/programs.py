@@ -33,7 +33,7 @@ LAUNCH = (
     Option("--stacksize", value="KB", help="stack limit"),
     Option("--clear-environ", help="start with an empty environment"),
     Option("--init", value="SCRIPT", help="run SCRIPT of the pod first; its failure is the end"),
-    Option("--daemon", help="no terminal; goes on alone (see: logs)"),
+    Option("--daemon", help="no terminal; goes on alone (see: podsh logs)"),
     Option("--logoutput", help="what it writes also into ./POD-TIME.log, line by line"),
     Option(
         "--lognet",
