@@ -6,6 +6,7 @@ One SEQPACKET datagram is one message, ``u32 kind, u32 id, payload``, little-end
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -83,8 +84,19 @@ def _take_str(data: bytes, at: int) -> tuple[str, int]:
     return os.fsdecode(data[at : at + length]), at + length + 1
 
 
+class Replaced(LaunchFailed):
+    """What was to be attached lost its name on the host meanwhile, as a file does that an editor
+    or ``useradd`` replaces: the kernel attaches nothing that is unlinked."""
+
+
 def failure(message: Message) -> LaunchFailed:
     """A FAILED message in words."""
+    if message.step == "move_mount" and message.errno == errno.ENOENT:
+        return Replaced(
+            "it was replaced or removed on the host meanwhile",
+            place=message.path,
+            hint="try again",
+        )
     hint = ""
     if message.step == "fsmount" and message.path == "proc":
         hint = "the host's /proc is covered in part; in Docker: systempaths=unconfined"

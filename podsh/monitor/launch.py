@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     from podsh.filtering import Filter
     from podsh.monitor.network import Setup
-    from podsh.operations import Inner, Row
+    from podsh.operations import Inner, Op, Row
+
+
+# files of the host's are replaced now and then, each in a moment
+_TRIES = 5
 
 
 class Begun:
@@ -43,17 +47,25 @@ class Begun:
             self.generation = Generation()
             self.habit, rows = habit
             try:
-                self.usual = Usual(ops_from_wire(rows), self.generation)
+                self._attach(ops_from_wire(rows))
             except (LaunchFailed, OSError):
-                # some of it is not there: who asks for that is told
+                # some of it is not there, or was replaced meanwhile: who asks for it is told
                 self.habit = -1
-                self.usual = Usual(STANDARD, self.generation)
+                self.init.restart()
+                self._attach(STANDARD)
+        except BaseException:
+            self.init.close()
+            raise
+
+    def _attach(self, ops: Sequence[Op]) -> None:
+        self.usual = Usual(ops, self.generation)
+        try:
             plan = encode.plan(self.usual.records)
-            self.init.prepare(template_fd, plan, True, self.usual.mounts)
+            self.init.prepare(self.template_fd, plan, True, self.usual.mounts)
             self.init.settle()
             self.usual.attached()
         except BaseException:
-            self.init.close()
+            self.usual.close()
             raise
 
 
@@ -107,10 +119,8 @@ class Jail:
                 raise build.Conflict
             shown = usual.builder.more(plan.ops[len(usual.ops) :], init.prepared)
             self._build(usual.builder, shown, begun.template_fd)
-        except build.Conflict:
-            init.restart()
-            with build.Builder(plan.ops, self.generation) as builder:
-                self._build(builder, builder.shown(0), begun.template_fd)
+        except (build.Conflict, orders.Replaced):
+            self._anew(begun.template_fd)
         finally:
             usual.close()
         self.spec = spec_of(plan.filter)
@@ -120,6 +130,19 @@ class Jail:
             from podsh.monitor.network import Setup
 
             self.network = Setup(plan.network, self.init_pid, self.state_dir, given)
+
+    def _anew(self, template_fd: int) -> None:
+        """Build it by an init that has nothing of it yet; looked up again where a file of the
+        host's was replaced while it was being attached."""
+        for left in reversed(range(_TRIES)):
+            self.init.restart()
+            try:
+                with build.Builder(self.plan.ops, self.generation) as builder:
+                    self._build(builder, builder.shown(0), template_fd)
+                return
+            except orders.Replaced:
+                if not left:
+                    raise
 
     def _build(self, builder: build.Builder, shown: build.Lot, template_fd: int) -> None:
         init, own_net = self.init, self.plan.network.own

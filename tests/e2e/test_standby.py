@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,26 @@ def test_nothing_changed(podsh: Podsh, folder: Path) -> None:
 def test_a_file_was_replaced(podsh: Podsh, folder: Path) -> None:
     replace(podsh, folder / "file", "another\n")
     assert shown(podsh, folder, "file", "plain").out == "another\nplain\n"
+
+
+def test_files_are_replaced_all_the_time(podsh: Podsh, folder: Path) -> None:
+    """What is unlinked is attached by no kernel: it is looked up again."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.is_set():
+            replace(podsh, folder / "file", "file\n")
+            over.wait(0.2)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        for _ in range(12):
+            done = shown(podsh, folder, "file")
+            assert (done.code, done.out, done.err) == (0, "file\n", "")
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_link_leads_elsewhere(podsh: Podsh, folder: Path) -> None:
