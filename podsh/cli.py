@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from podsh.console.render import show_lines
 from podsh.errors import PodshError, UsageError
 
 TYPE_CHECKING = False
@@ -45,6 +44,9 @@ class _Site:
 
 def start() -> NoReturn:
     """What the program ``podsh`` is: ``main``, without Python's own ending, which takes 3 ms."""
+    import gc
+
+    gc.set_threshold(50_000)  # imports make no garbage
     if sys.flags.no_site:
         sys.meta_path.append(_Site)
     code = main()
@@ -85,6 +87,8 @@ def _code(error: PodshError) -> int:
 
 
 def _complain(text: str) -> None:
+    from podsh.console.render import show_lines
+
     try:
         sys.stderr.write(show_lines(text) + "\n")
     except OSError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from podsh.commands import registry
 from podsh.commands.syntax import Command, near
 from podsh.errors import UsageError
@@ -10,6 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from podsh.commands.context import Context
     from podsh.commands.syntax import Args
+
+# columns: of anything, and of paragraphs
+MOST, PROSE = 98, 78
 
 
 def help_(args: Args, context: Context) -> int:
@@ -47,26 +52,43 @@ def help_(args: Args, context: Context) -> int:
     return 0
 
 
-def help_text(command: Command) -> str:
-    """Synopsis, what it does, options and examples."""
+def _columns() -> int:
+    """How wide help is to be: as the terminal, but no wider than reads well."""
+    try:
+        return min(max(os.get_terminal_size(1).columns, 40), MOST)
+    except OSError:
+        return MOST
+
+
+def help_text(command: Command, width: int = 0) -> str:
+    """Synopsis, what it does, options and examples; in ``width`` columns (0: the terminal's)."""
     import textwrap
 
     from podsh.commands.examples import MORE
 
+    width = width or _columns()
     text, more = MORE.get(command.name, ("", ()))
-    lines = textwrap.wrap(command.synopsis(), 78, subsequent_indent="    ", break_on_hyphens=False)
-    lines += [f"  {command.help}"]
+    lines = textwrap.wrap(
+        command.synopsis(), width, subsequent_indent="    ", break_on_hyphens=False
+    )
+    lines += textwrap.wrap(command.help, width, initial_indent="  ", subsequent_indent="  ")
     if text:
-        lines += ["", *textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="  ")]
+        prose = min(width, PROSE)
+        lines += ["", *textwrap.wrap(text, prose, initial_indent="  ", subsequent_indent="  ")]
     spelled = [(", ".join(option.names) + option.shown, option.help) for option in command.options]
     if spelled:
-        width = max(len(names) for names, _ in spelled)
         lines.append("")
+        column = min(max(len(names) for names, _ in spelled), width // 2)
         for names, what in spelled:
-            head = f"  {names:<{width}}  "
-            lines += textwrap.wrap(head + what, 98, subsequent_indent=" " * len(head))
+            indent = " " * (column + 4)
+            lines += textwrap.wrap(f"  {names:<{column}}  {what}", width, subsequent_indent=indent)
     examples = [(command.example, ""), *more]
-    width = max(len(line) for line, what in examples if what) if more else 0
     lines += ["", "  example:" if len(examples) == 1 else "  examples:"]
-    lines += [f"    {line:<{width}}  {what}".rstrip() for line, what in examples]
+    column = max(len(line) for line, _ in examples)
+    fits = all(4 + column + 2 + len(what) <= width for _, what in examples)
+    for line, what in examples:
+        if fits:
+            lines.append(f"    {line:<{column}}  {what}".rstrip())
+        else:
+            lines += [f"    {line}", *([f"        {what}"] if what else [])]
     return "\n".join(lines)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from podsh.commands import launching
-from podsh.console.render import show, show_lines
 from podsh.errors import PodshError, UsageError
 from podsh.wire import messages
 
@@ -19,9 +18,12 @@ if TYPE_CHECKING:
 
 def run(args: Args, context: Context) -> int:
     """Start a pod; the program's exit code, or 0 where it goes on without us."""
+    context.running_portal()  # it says hello while we look at the rest
     fields = request(args)
     fields["settings"] = launching.settings(args, "run")
     if args.flag("dry_run"):
+        from podsh.console.render import show_lines
+
         for line in context.portal().call("plan", **fields)["lines"]:
             if args.flag("json"):
                 context.emit({"line": line}, "plan")
@@ -29,6 +31,8 @@ def run(args: Args, context: Context) -> int:
                 context.out(show_lines(str(line)))
         return 0
     if args.flag("detach"):
+        from podsh.console.render import show
+
         pod = _start(fields, context)
         if args.flag("json"):
             context.emit(pod, "pod")
@@ -92,6 +96,8 @@ def environment(items: list[str]) -> dict[str, str]:
     """``K=V`` and ``K`` (the caller's value) as a mapping. Raises UsageError."""
     found: dict[str, str] = {}
     for item in items:
+        from podsh.console.render import show
+
         key, equals, value = item.partition("=")
         if not key:
             raise UsageError(f"--env {item!a} has no name", place="run", hint="--env NAME=VALUE")
@@ -117,6 +123,8 @@ def _start(fields: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def _notes(answer: dict[str, Any], context: Context) -> None:
+    from podsh.console.render import show_lines
+
     for note in answer.get("notes", ()):
         context.err("podsh: " + show_lines(str(note)))
 
@@ -133,11 +141,15 @@ def foreground(fields: dict[str, Any], context: Context, *, raw: bool = False) -
             fields["rows"], fields["cols"] = rows or 24, cols or 80
         call = context.portal().post("run", **fields)
         # the pod is being built while we load what attaches to it
+        import podsh.console.attach
+        import podsh.console.keys  # noqa: F401  # what drive goes on to
         from podsh.commands.attach import drive
-        from podsh.console.terminal import Terminal
+        from podsh.console.render import show
         from podsh.portal.client import monitor
 
         if streams.terminal >= 0:
+            from podsh.console.terminal import Terminal
+
             terminal = Terminal(streams.terminal)
         answer = context.portal().answer(call)
         name = str(answer["name"])

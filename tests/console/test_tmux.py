@@ -61,11 +61,11 @@ def test_detached_pods_print_above_the_typing(podsh: Podsh) -> None:
         t.type("run -d --rm -n tick -- sleep 1")
         t.keys("Enter")
         t.wait(r"tick +\. +start")
-        t.type("help ru")
+        t.type("help mou")
         t.wait(r"tick +\. +exit 0")
-        t.type("n")
+        t.type("nt")
         t.keys("Enter")
-        t.wait("start a program in a new pod")
+        t.wait("show a live pod one more host path")
         leave(t)
 
 
