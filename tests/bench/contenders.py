@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from podsh import operations as p
-from podsh.portal import launch
+from podsh.portal import displays, launch
 from podsh.portal.domains import Domains
 from podsh.profiles import find
 
@@ -41,7 +41,7 @@ def plan(argv: list[str], environ: Mapping[str, str]) -> p.JailPlan:
     ctx = launch.context(message)
     library = find.Library(os.path.join(environ["XDG_CONFIG_HOME"], "podsh"))
     start = launch.start(Domains(library), library, message, ctx)
-    return launch.plan(message, start.profile, "bench", ctx)
+    return launch.plan(message, start.profile, "bench", ctx, displays.Found())
 
 
 def bwrap(made: p.JailPlan) -> list[str]:
