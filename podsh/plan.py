@@ -109,7 +109,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         raise UsageError(
             f"capabilities are refused: {'; '.join(refused)}",
             place=profile.source or profile.name,
-            hint="take them out of [caps] keep, or give another --net",
+            hint="take them out, or give the pod a network of its own: --net loop",
         )
     home_mode = request.home_mode or profile.fs.home
     home = "/podhome" if home_mode == "podhome" else facts.home

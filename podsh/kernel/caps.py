@@ -41,7 +41,7 @@ def names(bits: int) -> tuple[str, ...]:
 
 _HOST_ONLY = "the kernel heeds it in the host's own user namespace only"
 REFUSED = {
-    "fsetid": "set-id bits are no pod's to make, and the kernel heeds it on the host only",
+    "fsetid": "it makes set-group-id files for groups that one is not in",
     "linux_immutable": _HOST_ONLY,
     "net_broadcast": "no kernel asks for it",
     "ipc_lock": f"{_HOST_ONLY}; it would lock the host's memory",
@@ -51,7 +51,7 @@ REFUSED = {
     "sys_pacct": "it writes the host's accounting",
     "sys_admin": "it mounts, and half of the kernel asks for nothing else",
     "sys_boot": "it restarts, and loads another kernel",
-    "sys_nice": f"{_HOST_ONLY}; it would take the host's processors",
+    "sys_nice": "it takes processors from the host, where the kernel heeds it at all",
     "sys_resource": "it lifts the bounds that keep a pod from harming the host",
     "sys_time": "it sets the host's clock",
     "sys_tty_config": "it reaches the host's terminals",
