@@ -9,6 +9,7 @@ import pytest
 from tests.helpers import wires as w
 
 if TYPE_CHECKING:
+    from tests.helpers.runner import Done
     from tests.helpers.wires import There, Wires
 
 ADDED = "ip addr add 10.93.0.1/32 dev lo\n"
@@ -36,11 +37,20 @@ def gizmos(wires: Wires) -> None:
     wires.admin("gizmos/may", MAY, "0755")
 
 
-def run(there: There, wires: Wires, script: str, users: str = "gizmo ip\n", net: str = "loop"):
+def write(
+    there: There, wires: Wires, script: str, users: str = "gizmo ip\n", net: str = "loop"
+) -> str:
+    """The script, the users file, and a pod file that asks for the script; its path."""
     wires.admin(f"users/{there.caller.login}", users)
     wires.admin(f"cmdrs/{there.caller.login}/first", script)
-    pod = there.file(there.base / "c.pod", POD.format(net=net))
-    return there.run("run", "--rm", "-p", str(pod), "--", *SHOWN)
+    return str(there.file(there.base / "c.pod", POD.format(net=net)))
+
+
+def run(
+    there: There, wires: Wires, script: str, users: str = "gizmo ip\n", net: str = "loop"
+) -> Done:
+    pod = write(there, wires, script, users, net)
+    return there.run("run", "--rm", "-p", pod, "--", *SHOWN)
 
 
 def test_a_script_comes_before_the_program(there: There, wires: Wires) -> None:
@@ -107,7 +117,7 @@ def test_only_root_writes_them(there: There, wires: Wires) -> None:
     ):
         wires.no_admin()
         wires.at_host("install", "-D", "/usr/bin/ip", f"{w.ADMIN}/gizmos/ip")
-        assert run(there, wires, ADDED).out == "there\n"
+        write(there, wires, ADDED)
         wires.at_host("sh", "-c", change)
         done = there.run("run", "--rm", "-p", str(there.base / "c.pod"), "--", *SHOWN)
         assert (done.code, done.out) == (2, ""), change

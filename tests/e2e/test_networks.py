@@ -81,11 +81,10 @@ def test_user_reaches_the_outside_and_not_the_host(there: There, wires: Wires, t
         gateways = {"pasta": (w.GATEWAY, w.GATEWAY6), "slirp4netns": ("10.0.2.2", "fd00::2")}[tool]
         ways = [("127.0.0.1", ""), ("::1", ""), ("127.0.0.1", device), ("::1", device)]
         ways += [(gateway, "") for gateway in gateways] + [("127.9.9.9", device)]
-        script = "\n".join(
-            f"{w.PYTHON} - {address}-7001 '{way}' 0.5 <<'EOF'\n{w.CLIENT}\nEOF"
-            for address, way in ways
+        at_once = "".join(
+            f"{w.PYTHON} -c \"$0\" {address}-7001 '{way}' 0.5 &\n" for address, way in ways
         )
-        done = there.pod("sh", "-c", script, options=("--net", "user"))
+        done = there.pod("sh", "-c", at_once + "wait", w.CLIENT, options=("--net", "user"))
         assert len(done.out.split()) == 2 * len(ways), done
         assert "from" not in done.out
         assert host.got() == []

@@ -140,8 +140,8 @@ class Wires:
     def admin(self, path: str, text: str, mode: str = "0644") -> None:
         """Write a file of the administrator's, below /etc/jettison."""
         full = f"{ADMIN}/{path}"
-        self.at_host("sh", "-c", f"mkdir -p {os.path.dirname(full)}; cat >{full}", stdin=text)
-        self.at_host("chmod", mode, full)
+        made = f"mkdir -p {os.path.dirname(full)}; cat >{full}; chmod {mode} {full}"
+        self.at_host("sh", "-c", made, stdin=text)
 
     def no_admin(self) -> None:
         """Nothing of the administrator's any more."""
