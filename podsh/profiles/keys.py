@@ -69,7 +69,10 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
                 "a script that runs first, below the home unless absolute; if it fails nothing"
                 " else runs",
             ),
-            "cmdr": ("a name (none)", "a script of the directory cmdrs that starts the program"),
+            "cmdr": (
+                "a name (none)",
+                "a script of the administrator's that configures the network first",
+            ),
             "daemon": (FLAG_OFF, "whether it has no terminal, and goes on alone"),
             "logoutput": (FLAG_OFF, "whether what it writes is also kept in ./POD-TIME.log"),
         },
@@ -93,12 +96,15 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "mode": (
                 '"none", "loop", "host", "ipvlan", "macvlan" or "user" ("none")',
                 "none: nothing; loop: a loopback of its own; host: the host's network;"
-                " ipvlan, macvlan: a link on device",
+                " ipvlan, macvlan: a link on device, for root; user: the outside, not the host",
             ),
             "device": ("text (none)", "the host's device, for ipvlan and macvlan"),
             "address": ("an address with its prefix length (none)", "the pod's"),
-            "mac": ("a hardware address (none)", "for macvlan"),
-            "log": ("[megabytes, files] (none)", "keep the pod's traffic, in so many files"),
+            "mac": ("a hardware address (none)", "for macvlan; ** or xx for a byte that is free"),
+            "log": (
+                "[megabytes, files] (none)",
+                "keep the pod's traffic, in so many files of that size (0: without bound)",
+            ),
         },
     ),
     "caps": (
@@ -182,9 +188,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "seccomp_block": ("seccomp_block CALL", "the call is refused, as if the kernel lacked it"),
     "capability": ("capability CAP_X", "programs keep it, over the pod's own network and IPC"),
     "newnet": (
-        "newnet none | loop | ipvlan DEV ADDR | macvlan DEV MAC ADDR (or netns …)",
+        "newnet none | loop | user | ipvlan DEV ADDR | macvlan DEV MAC ADDR (or netns …)",
         "a network of its own; without such a line the pod has the host's",
     ),
     "x11": ("x11 (or X11)", "the pod reaches the current display"),
-    "cmdr": ("cmdr NAME", "a script of the directory cmdrs starts the program"),
+    "cmdr": ("cmdr NAME", "a script of the administrator's configures the network first"),
 }
