@@ -77,6 +77,29 @@ def split(line: str, variables: Mapping[str, str]) -> list[str]:
     return words
 
 
+def lines_of(text: str) -> list[str]:
+    """A text (what was pasted) as lines of commands; a quote may go on over several."""
+    found: list[str] = []
+    begun = ""
+    for part in text.split("\n"):
+        line = f"{begun}\n{part}" if begun else part
+        begun = ""
+        if _open(line):
+            begun = line
+        else:
+            found.append(line)
+    return [*found, begun] if begun else found
+
+
+def _open(line: str) -> bool:
+    """Whether a quote is not closed."""
+    try:
+        split(line.replace("$", "_"), {})
+    except UsageError as exc:
+        return exc.cause in ("no closing '", 'no closing "')
+    return False
+
+
 def _variable(line: str, at: int, variables: Mapping[str, str]) -> tuple[str, int]:
     """The value of the variable named at ``at`` (after its $), and where the text goes on."""
     braces = line[at : at + 1] == "{"

@@ -23,7 +23,7 @@ from podsh.commands import registry
 from podsh.commands.attach import capable
 from podsh.commands.context import Context
 from podsh.commands.dispatch import code_of
-from podsh.commands.script import ScriptStopped, split
+from podsh.commands.script import ScriptStopped, lines_of, split
 from podsh.commands.syntax import HelpWanted, parse
 from podsh.console import asking
 from podsh.console.completer import RegistryCompleter
@@ -244,8 +244,8 @@ class Console:
         self.feed.start()
         try:
             while True:
-                line = await self._ask()
-                if line is None or not await self._line(line):
+                text = await self._ask()
+                if text is None or not await self._lines(text):
                     if await self._may_leave():
                         return self._exit_code()
                     self.context.leave = False
@@ -288,6 +288,13 @@ class Console:
             # until a handler wants it, C-c is for nobody (it would end the loop)
             self._loop.add_signal_handler(signal.SIGINT, lambda: None)
         return line
+
+    async def _lines(self, text: str) -> bool:
+        """Execute what was typed, or pasted: then it may be several lines."""
+        for line in lines_of(text):
+            if not await self._line(line):
+                return False
+        return True
 
     async def _line(self, line: str) -> bool:
         """Execute a line; False where it says to leave. Errors are printed."""

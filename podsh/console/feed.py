@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from podsh import paths
 from podsh.console.events import Bursts
 from podsh.errors import PodshError
+from podsh.kernel.inotify import watch as watch_directory
 from podsh.portal.client import connect_running
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from podsh.portal.client import Client
 
 KEPT_LINES = 500
+# where nobody can tell when a portal comes, and after one that was there
 _RETRY_S = 0.5
 # in a flood the lists are looked at so often at most
 _LOOK_S = 0.1
@@ -47,7 +51,9 @@ class Feed(threading.Thread):
         self._missed = 0
         self._lock = threading.Lock()
         self._client: Client | None = None
-        self._stopping = threading.Event()
+        self._gap = False  # events were followed before, so that some may be missing
+        self._stopping = False
+        self._over, self._end = os.pipe()
 
     def take(self) -> list[str]:
         """The event lines since the last call; a burst that was too long says so."""
@@ -59,33 +65,58 @@ class Feed(threading.Thread):
 
     def stop(self) -> None:
         """End the thread and wait for it."""
-        self._stopping.set()
+        self._stopping = True
+        os.write(self._end, b"\0")
         client = self._client
         if client is not None:
             client.interrupt()
         self.join(2.0)
+        if not self.is_alive():
+            os.close(self._end)
+            os.close(self._over)
 
     def run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping:
+            watch = _watch()  # before a portal is looked for: none is missed
             try:
-                self._follow()
+                if client := self._connect():
+                    if watch >= 0:
+                        os.close(watch)
+                        watch = -1
+                    self._follow(client)
             except (PodshError, OSError):
-                pass  # the portal went away; another may come
+                pass  # the portal went away, or is another version's; another may come
             except KeyboardInterrupt:
                 return
             finally:
                 if self._client is not None:
                     self._client.close()
                     self._client = None
-            self.pods, self.requests = None, []
-            self._wake()
-            self._stopping.wait(_RETRY_S)
+                self.pods, self.requests = None, []
+                self._wake()
+                self._lull(watch)
 
-    def _follow(self) -> None:
-        client = self._client = connect_running()
-        if client is None:
+    def _lull(self, watch: int) -> None:
+        """Until a portal may be there, or this is to end. Closes ``watch``."""
+        if watch < 0:
+            select.select([self._over], [], [], _RETRY_S)
             return
-        client.call("events", console=True)
+        try:
+            select.select([self._over, watch], [], [])
+        finally:
+            os.close(watch)
+
+    def _connect(self) -> Client | None:
+        """Follow the events of a portal, if one is there."""
+        client = self._client = connect_running()
+        if client is not None:
+            client.call("events", console=True)
+            if self._gap:
+                self._add(["… some may be missing here: see events"])
+            self._gap = True
+        return client
+
+    def _follow(self, client: Client) -> None:
         looked = 0.0
         stale = True
         while True:
@@ -118,3 +149,11 @@ class Feed(threading.Thread):
             for line in lines:
                 self._missed += len(self._lines) == KEPT_LINES
                 self._lines.append(line)
+
+
+def _watch() -> int:
+    """A descriptor that tells when the portal's socket may have come; -1: that cannot be had."""
+    try:
+        return watch_directory(paths.runtime_dir())
+    except OSError:
+        return -1

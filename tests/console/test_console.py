@@ -136,6 +136,21 @@ async def test_events_print_above_the_prompt(
     assert "list pods" in capsys.readouterr().out  # the typing was not lost
 
 
+async def test_a_paste_of_several_lines(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is there to be read first, and runs line by line once it is entered."""
+    portal.pods = []
+    async with driven() as d:
+        await d.type("\x1b[200~set A=1\rset B='x\ry'\rdeny 7\x1b[201~")
+        await asyncio.sleep(0.3)
+        assert not d.console.context.variables
+        await d.type("\r")
+        await d.until(lambda: not d.console.session.default_buffer.text)
+        await d.type("quit\r")
+        await d.end()
+    assert d.console.context.variables == {"A": "1", "B": "x\ny"}
+    assert "no such request waits" in capsys.readouterr().err
+
+
 async def test_a_blank_line_is_not_kept(portal: Portal, places: Path) -> None:
     portal.pods = []
     async with driven() as d:
@@ -253,17 +268,23 @@ async def test_tab_completes(portal: Portal, capsys: pytest.CaptureFixture[str])
         await d.end()
 
 
-async def test_a_portal_that_goes_away_is_survived(
-    portal: Portal, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_portal_that_goes_away_is_survived(portal: Portal, places: Path) -> None:
     portal.pods = []
     async with driven() as d:
         await d.until(lambda: d.console.feed.pods is not None)
         portal.__exit__()
         await d.until(lambda: d.console.feed.pods is None)
         assert "no portal" in d.console._toolbar()
-        await d.type("quit\r")
-        await d.end()
+        await asyncio.sleep(0.6)  # as long as it looks by itself
+        (places / "podsh" / "portal.sock").unlink()
+        with type(portal)(places) as other:
+            await d.until(lambda: other.followed)
+            await d.until(lambda: "some may be missing here: see events" in d.screen.text)
+            other.event(ev="start", argv=["make"], pid=401)
+            await d.until(lambda: "start make" in d.screen.text)
+            other.pods = []
+            await d.type("quit\r")
+            await d.end()
 
 
 def test_toolbar() -> None:

@@ -12,6 +12,7 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from podsh.cli import main
 from podsh.commands.context import Context
 from podsh.console import review
 from podsh.console.dialog import Dialog, converse
@@ -100,6 +101,52 @@ def test_one_by_one(portal: Portal, talk: Callable[..., Talk]) -> None:
     ]
     given = [fields for op, fields in portal.calls if op == "allow"]
     assert [fields["if"] for fields in given] == ["write /srv/7", "write /srv/9", "write /srv/10"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "command"),
+    [
+        ("o", "allow 7"),
+        ("p", "allow 7 --pod"),
+        ("s", "allow 7 --save dev"),
+        ("n", "deny 7"),
+        ("N", "deny 7 --always"),
+        ("do", "allow 7 --dir /srv/a"),
+        ("rp", "allow 7 --pod --read"),
+        ("e\x1b[D\rs", "allow 7 --save dev --dir /srv/a"),
+        ("\to", "allow 8"),
+    ],
+)
+def test_every_key_is_a_command_too(
+    portal: Portal, talk: Callable[..., Talk], keys: str, command: str
+) -> None:
+    """What a key asks the portal for is what the command asks it for."""
+
+    def asked() -> list[tuple[str, dict[str, object]]]:
+        found = [call for call in portal.calls if call[0] in ("allow", "deny")]
+        # what is left out, and what is as if it were
+        return [
+            (op, {key: value for key, value in fields.items() if value}) for op, fields in found
+        ]
+
+    for ident in (7, 8):
+        portal.ask(ident, path=f"/srv/a/{ident}")
+    t = talk()
+    *others, last = keys if not keys.startswith("e") else ("e", "\x1b[D", "\r", "s")
+    for key in others:
+        before = t.dialog.review.armed_at
+        t.armed()
+        t.type(key)
+        t.until(lambda before=before: t.dialog.review.armed_at != before)
+    t.armed()
+    t.type(last)
+    t.until(asked)
+    by_key = asked()
+    portal.calls.clear()
+    for row in portal.rows:
+        row["state"] = "waiting"
+    assert main(command.split()) == 0
+    assert asked() == by_key
 
 
 @pytest.mark.parametrize(

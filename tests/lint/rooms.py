@@ -42,7 +42,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
             "kernel",
         ),
     ),
-    ("console", ("wire", "commands", "portal.client")),
+    ("console", ("wire", "commands", "portal.client", "kernel.inotify")),
     ("commands.copying", ("kernel.mounts", "kernel.uapi")),
     (
         "commands",

@@ -13,11 +13,28 @@ from hypothesis import strategies as st
 
 from podsh.cli import main
 from podsh.commands.context import Context
-from podsh.commands.script import ScriptStopped, run_script, split
+from podsh.commands.script import ScriptStopped, lines_of, run_script, split
 from podsh.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("ps", ["ps"]),
+        ("ps\nevents\n", ["ps", "events", ""]),
+        ("run -- sh -c 'a\n$NO b'\nps", ["run -- sh -c 'a\n$NO b'", "ps"]),
+        ('x "a\n\nb" # it\'s\nps', ['x "a\n\nb" # it\'s', "ps"]),
+        ("x 'open\nps", ["x 'open\nps"]),
+        ("x \\\nps", ["x \\", "ps"]),
+    ],
+)
+def test_what_is_pasted_may_be_several_lines(text: str, lines: list[str]) -> None:
+    assert lines_of(text) == lines
+
 
 VARIABLES = {"DIR": "/srv/my web", "A": "1", "EMPTY": ""}
 
