@@ -34,7 +34,7 @@ class Surface(Context):
     def err(self, line: str) -> None:
         self.errors.append(line)
 
-    def emit(self, fields: dict[str, Any]) -> None:
+    def emit(self, fields: dict[str, Any], ev: str = "row") -> None:
         self.lines.append(json.dumps(fields))
 
     def portal(self) -> Any:
