@@ -64,6 +64,8 @@ MORE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         " alone. asciinema play FILE shows it.",
         (("record --overwrite web demo.cast", "instead of the one before"),),
     ),
+    "cp": ("", (("cp -r data web:", "into its home"),)),
+    "echo": ("", (("echo $REQ waits", "variables are filled in"),)),
     "wait": (
         "exit: its exit code becomes this command's. request: its next request's number is $REQ."
         " 124 where the time is over.",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from podsh.commands.context import Context
+from podsh.commands.dispatch import execute
 from podsh.commands.examples import MORE
 from podsh.commands.help import help_text
 from podsh.commands.manual import pages
@@ -71,3 +73,11 @@ def test_help_of_a_command(command: object) -> None:
     text = help_text(command)  # type: ignore[arg-type]  # parametrized by commands()
     assert "example" in text
     assert max(map(len, text.splitlines())) <= 98
+
+
+def test_help_is_the_same_by_either_word(capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for words in (["help", "ps"], ["ps", "--help"], ["ps", "-h"]):
+        assert execute(words, Context("shell")) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] == said[2] != ""
