@@ -433,7 +433,9 @@ class Console:
                 self.context.err(show_lines(f"podsh: {exc}"))
 
     def _exit_code(self) -> int:
-        """0; where a shell's ``run`` led here and its pod has ended, that pod's."""
+        """That of ``quit``; else 0, or of the pod that a shell's ``run`` made, if it has ended."""
+        if self.context.leave and self.context.status:
+            return self.context.status
         name = self.context.last_pod
         if not self.entered or name is None:
             return 0

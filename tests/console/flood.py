@@ -21,15 +21,16 @@ def main() -> None:
             if select.select([0], [], [], 0.01)[0]:
                 return
         start = time.monotonic()
-        sent = 0
+        sent, passed = 0, 0.0
         while not select.select([0], [], [], 0.005)[0]:
-            while sent < (time.monotonic() - start) * rate:
+            passed = time.monotonic() - start
+            while sent < passed * rate:
                 sent += 1
                 kind = ("transition", "denial", "grant", "note")[sent % 4]
                 portal.event(
                     ev=kind, old="a", new="b", path=f"/x/{sent}", mode="read", pid=sent, text="x"
                 )
-        print(sent, time.monotonic() - start, flush=True)
+        print(sent, passed, flush=True)
 
 
 if __name__ == "__main__":

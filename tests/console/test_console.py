@@ -217,6 +217,10 @@ async def test_entered_from_a_pod_quit_asks_nothing(portal: Portal) -> None:
         d.console.context.last_pod = "web"
         await d.type("quit\r")
         assert await d.end() == 4
+    async with driven(entered=True) as d:
+        d.console.context.last_pod = "web"
+        await d.type("quit 7\r")
+        assert await d.end() == 7
 
 
 async def test_attention_key_goes_back_only_from_an_empty_line(
