@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # a child whose stat, open and access are held, told by words which path to look at; what comes
 # through to Python is printed
 SCRIPT = """
-import ctypes, json, os, socket, struct, sys, threading
+import ctypes, json, os, shutil, socket, struct, subprocess, sys, threading
 from podsh.kernel import notify
 from podsh.kernel.answers import Answers, Desk
 from podsh.kernel.syscalls import AUDIT_ARCH, native, number
@@ -33,7 +33,9 @@ os.close(os.open(pod + host + "/placed", os.O_CREAT, 0))
 os.symlink(f"{host}/beyond", pod + host + "/dangling")
 os.symlink("here", pod + host + "/link")
 os.mkdir(pod + host + "/aside")
-os.symlink(f"{host}/..", pod + host + "/up")
+shutil.copy("/bin/true", pod + host + "/program")
+with open(pod + host + "/script", "w") as script:
+    script.write("#!/bin/sh")
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 said, say = os.pipe()
 if os.fork() == 0:
@@ -97,6 +99,13 @@ found["relative"] = asked("read", "here")
 found["dots"] = asked("read", f"{host}/aside/../nowhere")
 found["procfs"] = asked("read", "/proc/self/nowhere")
 found["long"] = asked("read", f"{host}/" + "x/" * 2100)
+found["run script"] = asked("run", f"{host}/script")
+found["run program"] = asked("run", f"{host}/program")
+loader = subprocess.run(["readelf", "-lW", "/bin/true"], capture_output=True, text=True).stdout
+loader = loader.partition("interpreter: ")[2].partition("]")[0]
+os.makedirs(pod + os.path.dirname(loader))
+open(pod + loader, "w").close()
+found["run complete"] = asked("run", f"{host}/program")
 believe = True
 first = asked("read", f"{host}/beyond"), asked("run", f"{host}/here")
 believe = False
@@ -130,7 +139,7 @@ def test_only_what_may_lack_something_is_asked_about(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     calls = found.pop("count")
-    assert calls == 21 + 4 + 4 + 2
+    assert calls == 21 + 4 + 3 + 4 + 2
     assert found == {
         # there, and nowhere: the kernel says so by itself
         **{f"read {name}": 0 for name in ("here", "link", "nowhere", "no/where")},
@@ -141,9 +150,12 @@ def test_only_what_may_lack_something_is_asked_about(
             f"write {name}": 1
             for name in ("here", "link", "beyond", "placed", "dangling", "nowhere", "no/where")
         },
-        # what is there has an interpreter
+        # no program, or one whose interpreter is not there
         **{f"run {name}": 1 for name in ("here", "link", "beyond", "placed", "dangling")},
         **{f"run {name}": 0 for name in ("nowhere", "no/where")},
+        "run script": 1,
+        "run program": 1,
+        "run complete": 0,
         "relative": 1,
         "dots": 1,
         "procfs": 1,

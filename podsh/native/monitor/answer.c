@@ -4,6 +4,7 @@
  * where the name is missing on the host as well. Whatever is said here, the kernel then carries the
  * call out by what is mounted: a wrong answer can only keep a program from being asked about.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -11,6 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -261,16 +263,58 @@ static bool is_nowhere(int root, const char *path)
 	       (errno == ENOENT || errno == ENOTDIR);
 }
 
-/* Whether the path leads to something that the pod shows; *found is filled where it leads to
- * anything. */
-static bool is_shown(struct answers *all, const char *path, struct stat *found)
+/* What the path leads to, if the pod shows it: an O_PATH descriptor, or -1. */
+static int shown(struct answers *all, const char *path, struct stat *found)
 {
 	int fd = look(all->root, path, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-	if (fd < 0)
+	if (fd >= 0 && (fstat(fd, found) || is_hollow(all, found))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool is_shown(struct answers *all, const char *path)
+{
+	struct stat found;
+	int fd = shown(all, path, &found);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+#define SEGMENTS 64
+#define LONGEST 256
+
+/* Whether it is a program of this machine's whose interpreter, if it names one, the pod shows: the
+ * kernel opens that by itself. */
+static bool is_complete(struct answers *all, int program)
+{
+	static const unsigned char mine[] = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB};
+	Elf64_Ehdr head;
+	Elf64_Phdr segments[SEGMENTS];
+	char name[LONGEST];
+	bool complete = false;
+	snprintf(name, sizeof name, "/proc/self/fd/%d", program);
+	int file = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (file < 0)
 		return false;
-	bool shown = fstat(fd, found) == 0 && !is_hollow(all, found);
-	close(fd);
-	return shown;
+	if (pread(file, &head, sizeof head, 0) == (ssize_t)sizeof head &&
+	    memcmp(head.e_ident, mine, sizeof mine) == 0 && head.e_phentsize == sizeof *segments &&
+	    head.e_phnum <= SEGMENTS) {
+		size_t size = head.e_phnum * sizeof *segments, at = 0;
+		complete = pread(file, segments, size, (off_t)head.e_phoff) == (ssize_t)size;
+		while (complete && at < head.e_phnum && segments[at].p_type != PT_INTERP)
+			at++;
+		if (complete && at < head.e_phnum) {
+			size = segments[at].p_filesz;
+			complete = size && size <= sizeof name &&
+			           pread(file, name, size, (off_t)segments[at].p_offset) == (ssize_t)size &&
+			           !name[size - 1] && name[0] == '/' && is_shown(all, name);
+		}
+	}
+	close(file);
+	return complete;
 }
 
 static uint64_t version_of(const struct stat *found)
@@ -295,12 +339,16 @@ static bool lacks_nothing(struct answers *all, struct desk *desk)
 	if (desk->path[0] != '/')
 		return false;
 	if (!rule->looks) {
-		if (is_shown(all, desk->path, &found))
-			desk->object = version_of(&found);
-		else if (is_nowhere(all->root, desk->path))
+		int fd = shown(all, desk->path, &found);
+		if (fd < 0)
+			return is_nowhere(all->root, desk->path);
+		bool complete = S_ISREG(found.st_mode) && is_complete(all, fd);
+		close(fd);
+		if (complete)
 			return true;
+		desk->object = version_of(&found);
 	} else if (!(rule->by >= 0 && data->args[rule->by] & rule->writes)) {
-		if (is_shown(all, desk->path, &found) || is_nowhere(all->root, desk->path))
+		if (is_shown(all, desk->path) || is_nowhere(all->root, desk->path))
 			return true;
 	}
 	return is_believed(all, desk);
