@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podsh.filtering import Filter
+    from podsh.jail.bound import Bound
     from podsh.monitor.network import Setup
     from podsh.operations import Inner, Op, Row
 
@@ -155,13 +156,16 @@ class Jail:
             Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
         ]
         self.own = [entry for entry in self.shown if entry.own]
-        # by command, a domain's socket is asked for as any other
-        self.sockets = frozenset(
-            b.object
-            for b in builder.bounds
-            if b.is_socket and (b.op.socket or not b.op.optional or self.policy["own"] is not None)
-        )
+        self.sockets = frozenset(b.object for b in builder.bounds if self._may_connect(b))
         self.masked = next(iter(builder.masks), None)
+
+    def _may_connect(self, bound: Bound) -> bool:
+        """Whether it is a socket that the pod may connect to without a question: one that was
+        named itself, by who started it. What a project's own profile names, or a domain in a pod
+        started by command, is asked for as any other."""
+        op = bound.op
+        named = not op.within and (not op.optional or self.policy["own"] is not None)
+        return bound.is_socket and (op.socket or named)
 
     def look(self) -> Live:
         """The pod as its programs see it; the caller's to close."""

@@ -107,6 +107,21 @@ def test_below_a_granted_directory(
     assert host.reached() == 3
 
 
+def test_named_itself(podsh: Podsh, directory: Path, server: Callable[[str], Server]) -> None:
+    """Who binds the socket means it; but a project's own profile has no such say."""
+    host = server("host.sock")
+    bind = f'[[fs.bind]]\npath = "{host.path}"\n'
+    podsh.profile("named", f'name = "named"\nextends = "base"\n{bind}')
+    command = python(ALL, host.path)
+    for options in (("-p", "named"), ("--ro", str(host.path))):
+        assert podsh.pod(*command, options=options).out == "connected\n"
+    assert host.reached() == 2
+    podsh.file(directory / "theirs.toml", f'name = "theirs"\nextends = "base"\n{bind}')
+    done = podsh.pod(*command, options=("-p", "./theirs.toml"), cwd=directory)
+    assert done.out == "ECONNREFUSED\n", done.err
+    assert host.reached() == 0
+
+
 def test_outside_of_what_the_pod_sees(
     podsh: Podsh, directory: Path, server: Callable[[str], Server]
 ) -> None:

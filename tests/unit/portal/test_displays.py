@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from podsh.errors import UsageError
 from podsh.kernel import installed
+from podsh.plan import Facts, Request, make_plan
 from podsh.portal import displays
+from podsh.portal.xauthority import cookie
 from podsh.profiles import schema
+
+if TYPE_CHECKING:
+    from podsh.operations import JailPlan
 
 
 @pytest.mark.parametrize(
@@ -125,3 +130,66 @@ def test_what_doctor_says_of_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = installed.findings()
     assert (found.ok, found.have) == (None, "Xvfb")
     assert found.mend == "sudo apt-get install xserver-xephyr"
+
+
+def planned(net: str, home_mode: str = "private", ro: tuple[str, ...] = ()) -> JailPlan:
+    profile = schema.Profile("p", net=schema.Net(mode="none"))
+    request = Request(argv=("x",), net=net, home_mode=home_mode, ro=ro)
+    return make_plan(profile, request, Facts("p", 1000, "/home/u", "/", (), "/state"))
+
+
+def test_what_a_plan_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket, the one cookie, the variables; and a warning where nothing else can be done."""
+    entry = cookie(0, bytes(16))
+    monkeypatch.setattr(displays, "listening_abstract", lambda: "/tmp/.X11-unix/X0")
+    for net, notes in (("none", 0), ("host", 1)):
+        plan = displays.settled(planned(net), displays.Found(HERE, entry), "/state")
+        assert len(plan.notes) == notes
+        env = dict(plan.program.env)
+        assert (env["DISPLAY"], env["XAUTHORITY"]) == (":0", "/home/u/.Xauthority")
+        *_, socket, file = plan.ops
+        assert str(socket).startswith("socket   /tmp/.X11-unix/X0 may be connected to")
+        assert str(file) == "file     /home/u/.Xauthority mode 0600, 45 bytes"
+        assert plan.twins() == {"/tmp/.X11-unix/X0"}
+    # no cookie is no reason not to try
+    plan = displays.settled(planned("none"), displays.Found(HERE), "/state")
+    assert "no cookie was found for display :0" in plan.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("home_mode", "ro", "path"),
+    [
+        ("private", (), "/home/u/.Xauthority"),
+        ("tmp", (), "/home/u/.Xauthority"),
+        ("podhome", (), "/podhome/.Xauthority"),
+        ("host", (), "/.podsh/Xauthority"),
+        ("private", ("/home",), "/.podsh/Xauthority"),
+    ],
+)
+def test_where_the_cookie_lies(home_mode: str, ro: tuple[str, ...], path: str) -> None:
+    plan = planned("none", home_mode, ro)
+    assert displays.authority_file(plan, []).path == path
+
+
+def test_no_room_for_a_socket() -> None:
+    nested = displays.Nested("/usr/bin/Xvfb", 0, cookie(0, bytes(16)))
+    found = displays.Found(nested=nested)
+    plan = displays.settled(planned("none"), found, "/state")
+    assert any(str(op).startswith("socket   /state/x11/X0 -> /tmp/.X11-unix/X0") for op in plan.ops)
+    with pytest.raises(UsageError, match="the host's /tmp"):
+        displays.settled(planned("none", ro=("/tmp",)), found, "/state")
+
+
+def test_over_the_network() -> None:
+    """By the network that the display is on."""
+    near, far = displays.parse("localhost:10.0"), displays.parse("far:0")
+    for net, reached in (("none", ()), ("user", (far,)), ("host", (near, far))):
+        for display in (near, far):
+            found = displays.Found(display, cookie(display.number, bytes(16)))
+            if display in reached:
+                plan = displays.settled(planned(net), found, "/state")
+                assert dict(plan.program.env)["DISPLAY"] == str(display)
+                assert plan.twins() == frozenset()
+            else:
+                with pytest.raises(UsageError, match="--net host"):
+                    displays.settled(planned(net), found, "/state")
