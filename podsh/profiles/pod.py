@@ -14,7 +14,8 @@
     x11                           (or X11)
     cmdr NAME
 
-Without a newnet line the pod shares the host's network, as in jettison. Nothing expands in a
+Without a newnet line the pod shares the host's network, as in jettison. What is not listed is not
+there, and nobody is asked for it ([access] unlisted = "deny"). Nothing expands in a
 path, and blanks cannot be in one. A system directory with w is bound read-only, with a note; what
 is below it may be writable. A name with ``__NR_`` before a call is the old form of it.
 """
@@ -97,6 +98,8 @@ class _Reader:
         self.set("fs.home_exec", False)
         self.set("fs.tmp_exec", False)
         self.set("net.mode", "host")
+        # a whitelist, in which what is missing is not there: nobody is asked, no program waits
+        self.set("access.unlisted", "deny")
 
     def describe(self, text: str) -> None:
         """A comment at the file's very start describes it."""

@@ -45,7 +45,7 @@ def test_an_empty_file_is_what_jettison_gives(reads: Callable[[str], Profile]) -
     assert profile.fs.machine_id is None
     assert profile.net.mode == "host"  # jettison makes a network namespace only if told to
     assert profile.seccomp.allow is None
-    assert profile.access == Access(domain=False)
+    assert profile.access == Access(domain=False, unlisted="deny")
     assert profile.notes == ()
 
 
