@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import os
 import select
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from podsh.errors import LaunchFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+NOBODY = 65534
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # what a dynamic linker reads
@@ -27,6 +29,8 @@ _LINKER = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alt
 # of what a program says, so much is kept
 _KEPT_BYTES = 4096
 _SEEN_BYTES = 1 << 16
+# longer than a guard gives its program
+_PATIENCE_S = 3.0
 _LAST_LINES, _LAST_CHARACTERS = 4, 600
 
 
@@ -41,6 +45,17 @@ def view(*more: str) -> list[str]:
         elif os.path.exists(path):
             words += ["ro", path, path]
     return words
+
+
+def unprivileged() -> list[str]:
+    """Options for root's: nobody, where there is such a user, who has no files."""
+    return ["uid", str(NOBODY)] if os.geteuid() == 0 and _is_mapped(NOBODY) else []
+
+
+def _is_mapped(uid: int) -> bool:
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        ranges = [[int(number) for number in line.split()] for line in file]
+    return any(first <= uid < first + length for first, _, length in ranges)
 
 
 class Beside:
@@ -192,8 +207,17 @@ class Beside:
             os.close(self._output)
             self._output = -1
         if self._pid:
-            try:
-                os.waitpid(self._pid, 0)
-            except ChildProcessError:
-                pass
+            _bury(self._pid)
             self._pid = 0
+
+
+def _bury(guard: int) -> None:
+    """Wait for a guard's end, which it was told; one that does not come to it is killed."""
+    try:
+        pidfd = os.pidfd_open(guard)
+        if not select.select([pidfd], [], [], _PATIENCE_S)[0]:
+            os.kill(guard, signal.SIGKILL)
+        os.close(pidfd)
+        os.waitpid(guard, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass

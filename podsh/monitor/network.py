@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from podsh.errors import LaunchFailed, from_wire
 from podsh.kernel import caps, namespaces, netfilter, netsettings
 from podsh.kernel.fds import memfd
-from podsh.monitor.beside import Beside, view
+from podsh.monitor.beside import NOBODY, Beside, unprivileged, view
 from podsh.nets import LINKS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ GIZMO_S = 60.0
 DRAIN_S = 1.3
 DRAIN_STEP_S = 0.02
 BUFFER_KIB = 16 << 10
-NOBODY = 65534
+_ANYBODYS = 0o006
 _LOG_DIR = "/log"
 _GIZMO_FILES = (
     *("/etc/jettison/gizmos", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/services"),
@@ -106,6 +106,8 @@ class Setup:
                 caps.mask("sys_admin", "net_admin", "setpcap", "net_bind_service")
             )
             options += ["rules", str(rules.fileno()), *view(), "dev", netsettings.TUN]
+            if os.stat(netsettings.TUN).st_mode & _ANYBODYS == _ANYBODYS:
+                options += unprivileged()
             net = f"/proc/self/fd/{self._net}"
             fds = [self._net, self._user, rules.fileno()]
             is_pasta = os.path.basename(program) == "pasta"
@@ -116,7 +118,7 @@ class Setup:
         argv = [program, "--quiet", "--config-net", "--no-map-gw", "--netns-only"]
         for kind in "tuTU":  # no ports of one side on the other, loopback's neither
             argv += [f"-{kind}", "none"]
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and "uid" not in options:
             argv += ["--runas", "0"]  # in the pod's user namespace, and with its capabilities
         beside = self._add(Beside("pasta", options, [*argv, "--netns", net], fds))
         # it goes into the background once it is ready
@@ -126,7 +128,7 @@ class Setup:
         ready, theirs = os.pipe2(os.O_CLOEXEC)
         argv = [program, "--configure", "--mtu=65520", "--disable-host-loopback", "--disable-dns"]
         argv += ["--enable-ipv6", "--enable-seccomp", f"--ready-fd={theirs}"]
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and "uid" not in options:
             argv.append("--enable-sandbox")  # it becomes uid 0 for that
         try:
             beside = self._add(
@@ -161,13 +163,16 @@ class Setup:
                 hint="install it: apt-get install tcpdump",
             )
         directory = log_dir(state_dir)
-        shutil.rmtree(directory, ignore_errors=True)  # of an earlier pod of that name
-        os.mkdir(directory, 0o700)
-        options = [*self._options(caps.mask("net_raw")), "enter"]
+        nobody = unprivileged()
+        try:
+            shutil.rmtree(directory, ignore_errors=True)  # of an earlier pod of that name
+            os.mkdir(directory, 0o700)
+            if nobody:
+                os.chown(directory, NOBODY, NOBODY)
+        except OSError as exc:
+            raise LaunchFailed(os.strerror(exc.errno or 0), place=directory) from None
+        options = [*self._options(caps.mask("net_raw")), "enter", *nobody]
         options += [*view(), "rw", directory, _LOG_DIR]
-        if os.geteuid() == 0:
-            os.chown(directory, NOBODY, NOBODY)
-            options += ["uid", str(NOBODY)]
         argv = [program, "-i", "any", "-n", "-U", "-B", str(BUFFER_KIB)]
         argv += ["-w", f"{_LOG_DIR}/traffic.pcap"]
         size, count = log

@@ -24,6 +24,9 @@ def forget(state_dir: str) -> None:
             os.unlink(os.path.join(state_dir, name))
         except FileNotFoundError:
             pass
+    traffic = os.path.join(state_dir, "net")
+    if os.path.isdir(traffic):
+        remove_tree(traffic)
 
 
 def read(directory: str, name: str) -> dict[str, Any] | None:

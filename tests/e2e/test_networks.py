@@ -62,6 +62,11 @@ def as_root(places: Callable[[Caller], There], watch: Watch) -> Iterator[There]:
     assert not left, f"left behind:\n{left}"
 
 
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines)
+
+
 # ---------------------------------------------------------------- user
 
 
@@ -90,11 +95,20 @@ def test_user_reaches_the_outside_and_not_the_host(there: There, wires: Wires, t
         assert host.got() == []
 
 
-def test_user_is_shown_and_ends_with_the_pod(there: There, wires: Wires, tool: str) -> None:
+def test_user_is_shown_and_ends_with_the_pod(there: There) -> None:
+    needs_program(*TOOLS)
     assert there.run("run", "-d", "-n", "u", "--net", "user", "--", *SLEEP).code == 0
     assert there.row("u")["network"] == {"mode": "user"}
     assert " user " in there.run("ps", "-l").out
     assert w.processes_named(*HELPERS)
+    init = there.row("u")["init_pid"]
+    for pid in w.processes_named(*HELPERS[:-1]):
+        status = status_of(pid)
+        # over the pod's network alone, and that of the host without any capability
+        assert os.readlink(f"/proc/{pid}/ns/user") == os.readlink(f"/proc/{init}/ns/user")
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert status["Uid"].split()[0] != "0"
+        assert not (Path(f"/proc/{pid}/root") / "etc/passwd").exists()
     # in the pod nothing of them is to be seen
     seen = there.run("exec", "u", "--", "sh", "-c", "cat /proc/[0-9]*/comm; ls /proc/1/root").out
     assert "sleep" in seen
@@ -371,12 +385,10 @@ def test_the_logger_is_confined(there: There) -> None:
     command = ("run", "-d", "-n", "c", "--net", "loop", "--lognet", "1", "2", "--", *SLEEP)
     assert there.run(*command).code == 0
     (pid,) = w.processes_named("tcpdump")
-    status = dict(
-        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-    )
+    status = status_of(pid)
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 1 << 13  # CAP_NET_RAW
     assert status["NoNewPrivs"] == "1"
-    assert "\t0\t" not in f"\t{status['Uid']}\t" or os.getuid() != 0
+    assert status["Uid"].split()[0] != "0"
     init = there.row("c")["init_pid"]
     space = {
         kind: (os.readlink(f"/proc/{pid}/ns/{kind}"), os.readlink(f"/proc/{init}/ns/{kind}"))

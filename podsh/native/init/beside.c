@@ -238,7 +238,8 @@ static int join(int fd, int kind, const char *what)
  * for the answer to its last one, which comes after any error. */
 static int send_rules(int fd)
 {
-	char bytes[4096], answer[8192];
+	char bytes[4096];
+	_Alignas(struct nlmsghdr) char answer[8192];
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	ssize_t length = pread(fd, bytes, sizeof bytes, 0);
 	if (length <= 0)
