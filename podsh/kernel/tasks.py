@@ -78,11 +78,14 @@ def acting_as(other: Ids) -> Iterator[None]:
     """This thread alone acts as ``other``, and without capabilities, as before. For root, in
     threads that have dropped their effective capabilities and may take them again."""
     mine = own_ids()
-    _change(mine, other)
     try:
+        _change(mine, other)
         yield
     finally:
-        _change(mine, mine)
+        try:
+            _change(mine, mine)
+        except OSError:
+            os._exit(1)  # what this thread does next would be somebody else's
 
 
 def _change(real: Ids, wanted: Ids) -> None:

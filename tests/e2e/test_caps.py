@@ -218,11 +218,26 @@ def test_files_of_ones_own_whatever_their_modes(podsh: Podsh, keeps: Keeps, data
     podsh.file(data / "denied", "hidden\n")
     script = f"cat {data}/f; ls {data}; cat {data}/denied; echo; id -u"
     deny = f'deny = ["{data}/denied"]\n'
-    for keep, content in (("CAP_DAC_OVERRIDE", "content\n"), ("CAP_KILL", "")):
+    with_it = "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"
+    for keep, content in (*((name, "content\n") for name in with_it), ("CAP_KILL", "")):
         options = (*keeps(keep, more=deny), "--ro", str(data))
         done = podsh.pod("sh", "-c", script, options=options)
         assert done.out == f"{content}denied\nf\n\n{podsh.caller.uid}\n", done.err
     assert "Permission denied" in done.err
+
+
+def test_shared_memory_and_the_bounding_set(podsh: Podsh, keeps: Keeps) -> None:
+    """CAP_IPC_OWNER; CAP_SETPCAP drops another (PR_CAPBSET_DROP)."""
+    code = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_long
+segment = libc.shmget(0, 4096, 0o1000)  # IPC_PRIVATE, IPC_CREAT, of mode 000
+for attempt in (lambda: libc.shmat(segment, None, 0), lambda: libc.prctl(24, 5, 0, 0, 0)):
+    print("done" if attempt() != -1 else errno.errorcode[ctypes.get_errno()])
+"""
+    assert said(podsh, code, keeps("CAP_IPC_OWNER", "CAP_SETPCAP")) == "done\ndone\n"
+    assert said(podsh, code, keeps("CAP_KILL")) == "EACCES\nEPERM\n"
 
 
 def test_chroot_is_into_the_pods_own(podsh: Podsh, keeps: Keeps) -> None:
