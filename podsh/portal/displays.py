@@ -160,12 +160,7 @@ def _x11(plan: JailPlan, display: Display, entry: xauthority.Entry | None) -> Ja
         _check_network(display, plan.network.mode)
     else:
         ops += [Dir(DIRECTORY, 0o1777), connectable(display.path, display.path, "--x11")]
-        if not plan.network.own and (abstract := listening_abstract()):
-            notes.append(
-                f"the X server listens at @{abstract} too, in the network that the pod shares, and"
-                " this kernel cannot keep it from there (Linux 6.12 can); deny requests for that,"
-                " or use --net none, or start the server with -nolisten local"
-            )
+        notes += _warnings(plan)
     if entry is None:
         notes.append(f"no cookie was found for display {display}: its server may refuse the pod")
     return with_display(plan, ops, str(display), [entry] if entry else [], notes)
@@ -196,7 +191,7 @@ def _x11_nested(plan: JailPlan, found: Found, nested: Nested, state: str) -> Jai
         )
     source = f"{socket_directory(state)}/{os.path.basename(path)}"
     ops: list[Op] = [Dir(DIRECTORY, 0o1777), connectable(source, path, "--x11 nested", own=True)]
-    notes = []
+    notes = _warnings(plan)
     if found.display is not None and os.path.basename(nested.program) != installed.XEPHYR:
         notes.append(
             "Xephyr is not installed: what the pod shows is on a screen that nobody sees (Xvfb);"
@@ -261,6 +256,18 @@ def listening_abstract() -> str:
     except OSError:
         return ""
     return found[1] if found else ""
+
+
+def _warnings(plan: JailPlan) -> list[str]:
+    """Of a server's other address, which a pod with the host's network can name."""
+    abstract = "" if plan.network.own else listening_abstract()
+    if not abstract:
+        return []
+    return [
+        f"the X server listens at @{abstract} too, in the network that the pod shares, and this"
+        " kernel cannot keep it from there (Linux 6.12 can); deny requests for that, or use"
+        " --net none, or start the server with -nolisten local"
+    ]
 
 
 def _check_network(display: Display, mode: str) -> None:

@@ -63,6 +63,22 @@ def test_short_options_may_be_glued() -> None:
     assert parsed("kill -s9 web").text("signal") == "9"
 
 
+@pytest.mark.parametrize(
+    ("line", "x11", "rest"),
+    [
+        ("run xeyes", None, ["xeyes"]),
+        ("run --x11 xeyes", "", ["xeyes"]),
+        ("run --x11 -- nested", "", ["nested"]),
+        ("run --x11 nested xeyes", "nested", ["xeyes"]),
+        ("run --x11=nested -- xeyes", "nested", ["xeyes"]),
+        ("run --x11 -n web xeyes", "", ["xeyes"]),
+    ],
+)
+def test_a_choice_that_may_be_left_out(line: str, x11: str | None, rest: list[str]) -> None:
+    args = parsed(line)
+    assert (args.maybe("x11"), args.rest) == (x11, rest)
+
+
 def test_missing_values_are_defaults() -> None:
     args = parsed("run true")
     assert args.maybe("name") is None
@@ -77,6 +93,7 @@ def test_missing_values_are_defaults() -> None:
         ("deyn 7", "unknown command: deyn; did you mean deny?"),
         ("allow", "allow: missing ID; as in: podsh allow 7 --save dev"),
         ("allow 7 --svae x", "did you mean --save?"),
+        ("run --x11=nestde x", "--x11: not 'nestde'; did you mean nested?"),
         ("allow 7 --save a --save b", "allow: --save given twice"),
         ("attch web", "unknown command: attch; did you mean attach?"),
         ("run --nope -- x", "run: unrecognized arguments: --nope"),
