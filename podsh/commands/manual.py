@@ -41,7 +41,10 @@ VARIABLES = (
     ("XDG_RUNTIME_DIR", "sockets (else /tmp/podsh-UID)"),
     ("NO_COLOR", "no colours"),
     ("ACCESSIBLE", "no toolbar, and events only between commands"),
-    ("EDITOR", "what profile edit opens"),
+    ("VISUAL, EDITOR", "what profile edit opens"),
+    ("PAGER", "what logs shows pages with, on a terminal"),
+    ("PODSH_ATTENTION", "the key that comes back to the console (C-])"),
+    ("TERM", "dumb: no colours, no alternate screen"),
 )
 PLACES = (
     ("~/.config/podsh/profiles/*.toml, *.pod", "your profiles"),
