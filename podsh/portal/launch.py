@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from podsh.operations import JailPlan
-    from podsh.portal.domains import Domains, Known
+    from podsh.portal.domains import Domains, Known, Loaded
     from podsh.profiles.schema import Profile
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -61,22 +61,26 @@ class ByProfile(NamedTuple):
 def start(domains: Domains, library: find.Library, message: dict[str, Any], ctx: Context) -> Start:
     """By profile (several are joined into their union), or by the command alone."""
     notes: tuple[str, ...] = ()
+    loaded = domains.load(ctx)
     if not message.get("profiles"):
-        loaded = domains.load(ctx)
         notes = tuple(f"no domain until it is mended: {reason}" for reason in loaded.broken)
         begun = bycommand.begin(domains, loaded, message, ctx)
         if begun is not None:
             known, profile = begun
             return Start(profile, policy(None, known, domains, profile, message), notes)
-    profile, own, others = by_profile(domains, library, message, ctx)
+    profile, own, others = by_profile(domains, library, message, ctx, loaded)
     return Start(profile, policy(own, others, domains, profile, message), notes)
 
 
 def by_profile(
-    domains: Domains, library: find.Library, message: dict[str, Any], ctx: Context
+    domains: Domains,
+    library: find.Library,
+    message: dict[str, Any],
+    ctx: Context,
+    loaded: Loaded | None = None,
 ) -> ByProfile:
-    """The profiles of the message as one; without any, ``base``."""
-    loaded = domains.load(ctx)
+    """The profiles of the message as one; without any, ``base``. loaded: as things are now."""
+    loaded = loaded or domains.load(ctx)
     names = message.get("profiles") or (find.BASE,)
     own_file = bool(message.get("own"))
     profiles = [library.load(str(name), ctx, own=own_file) for name in names]
