@@ -96,18 +96,20 @@ def _unified(wanted: frozenset[str], prepare: bool) -> Place | Lacking:
             return Lacking(f"cgroups of version 1 have {lacking}", _boot())
         return Lacking(f"this kernel or container has no {lacking} cgroups", "")
     usable = [d for d in above if wanted <= _words(f"{d}/cgroup.controllers") and _may_use(d)]
+    # the nearest, so that the limits of all above hold
     for there in usable:
         if wanted <= _words(f"{there}/cgroup.subtree_control"):
             return _at(there)
-    for there in usable:
-        # one with processes may have no groups with controllers below it, but the topmost of all
-        busy = os.path.exists(f"{there}/cgroup.type") and _words(f"{there}/cgroup.procs")
-        if busy and not (there == directory and _delegated(there)):
-            continue
+        if not _busy(there):
+            if not prepare:
+                return Place(True, dict.fromkeys(sorted(wanted), there))
+            if _enabled(there) >= wanted:
+                return _at(there)
+    if directory in usable and _delegated(directory):
         if not prepare:
-            return Place(True, dict.fromkeys(sorted(wanted), there))
-        if (not busy or _cleared(there)) and _enabled(there) >= wanted:
-            return _at(there)
+            return Place(True, dict.fromkeys(sorted(wanted), directory))
+        if _cleared(directory) and _enabled(directory) >= wanted:
+            return _at(directory)
     return Lacking(f"{directory} is not podsh's to divide", _mend())
 
 
@@ -120,6 +122,12 @@ def _may_use(directory: str) -> bool:
     """Whether groups may be made there, and processes moved from there into them."""
     files = (directory, f"{directory}/cgroup.procs")
     return all(os.access(path, os.W_OK) for path in files)
+
+
+def _busy(directory: str) -> bool:
+    """Whether its processes forbid groups with controllers below it; the topmost of all may."""
+    topmost = not os.path.exists(f"{directory}/cgroup.type")
+    return not topmost and bool(_words(f"{directory}/cgroup.procs"))
 
 
 def _delegated(directory: str) -> bool:

@@ -62,14 +62,13 @@ class Fleet:
         """Have a monitor build the pod; returns once it is ready, or running where it starts
         by itself. Raises what the launch failed with. given: what its network takes; it
         is closed."""
-        self.standbys.start()
         try:
-            os.mkdir(pod.state_dir, 0o700)
-        except OSError:
-            paths.own_dir(pod.state_dir)
-            records.forget(pod.state_dir)
-        paths.own_dir(os.path.dirname(pod.socket))
-        ours, theirs = socket.socketpair()
+            ours, theirs = self._prepare(pod)
+        except BaseException:
+            given.close()
+            if pod.group is not None:
+                pod.group.remove()
+            raise
         self.pods[pod.name] = pod
         pod.started = time.time()
         self._connect(pod.name, ours)
@@ -86,6 +85,17 @@ class Fleet:
             raise from_wire(pod.error)
         if pod.state == LOST:
             raise LaunchFailed("its monitor ended", place=pod.name, hint="see the portal's log")
+
+    def _prepare(self, pod: Pod) -> tuple[socket.socket, socket.socket]:
+        """What there has to be before a pod is one: its directories, a connection."""
+        self.standbys.start()
+        try:
+            os.mkdir(pod.state_dir, 0o700)
+        except OSError:
+            paths.own_dir(pod.state_dir)
+            records.forget(pod.state_dir)
+        paths.own_dir(os.path.dirname(pod.socket))
+        return socket.socketpair()
 
     def _zygote_gone(self, error: KernelLacks) -> None:
         for name, pod in list(self.pods.items()):

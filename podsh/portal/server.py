@@ -230,7 +230,11 @@ class Portal:
             promised = [p for p in self._promised.get(client, ()) if not p.ended]
             self._promised[client] = [*promised, pod]
         request = {key: message.get(key) for key in _REQUEST}
-        pod.group = bounds.group_for(plan)
+        try:
+            pod.group = bounds.group_for(plan)
+        except BaseException:
+            given.close()
+            raise
         await fleet.launch(
             pod,
             {

@@ -110,6 +110,43 @@ def test_nothing_goes_through_a_link_a_fifo_or_a_device(made: Podsh) -> None:
     assert podsh.run("cp", "files:tree/one", str(out)).code != 0
 
 
+# swaps a directory of its home for a link to one that it cannot see, and back, as fast as it can
+SWAP = """
+import ctypes, os
+os.chdir(os.path.expanduser("~"))
+os.makedirs("tree/inner"); open("tree/inner/file", "w").write("own")
+os.symlink({secret!r}, "tree/link"); os.symlink({secret!r} + "/file", "tree/inner/link")
+swap = ctypes.CDLL(None).renameat2
+print("ready", flush=True)
+while True:
+    swap(-100, b"tree/inner", -100, b"tree/link", 2)
+    swap(-100, b"tree/inner/file", -100, b"tree/inner/link", 2)
+"""
+
+
+def test_a_pod_that_swaps_what_is_copied_gains_nothing(podsh: Podsh) -> None:
+    secret = podsh.directory("home/secret")
+    podsh.file(secret / "file", "secret")
+    script = SWAP.format(secret=str(secret))
+    run = ("run", "-d", "-n", "swaps", "--", "/usr/bin/python3", "-c", script)
+    assert podsh.run(*run).code == 0
+    while "ready" not in podsh.run("logs", "swaps").out:
+        os.sched_yield()
+    out = podsh.directory("out-swaps")
+    changed = str(podsh.file(podsh.home / "in", "changed"))
+    for number in range(10):
+        podsh.run("cp", "-r", "swaps:tree", str(out / str(number)))
+        podsh.run("cp", "swaps:tree/inner/file", str(out / f"file-{number}"))
+        # what goes in must not get there either
+        podsh.run("cp", changed, "swaps:tree/inner/file")
+    assert podsh.run("kill", "swaps").code == 0
+    files = [path for path in out.rglob("*") if path.is_file() and not path.is_symlink()]
+    found = {path.read_text() for path in files}
+    assert found <= {"own", "changed", ""}
+    assert found & {"own", "changed"}
+    assert (secret / "file").read_text() == "secret"
+
+
 def test_into_a_pod(made: Podsh) -> None:
     podsh = made
     source = podsh.directory("in/below")

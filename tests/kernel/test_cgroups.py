@@ -70,6 +70,14 @@ def test_one_without_processes_can_be_made_ready(tree: Tree) -> None:
     assert (tree.groups[3] / "cgroup.subtree_control").read_text() == ""
 
 
+def test_the_nearest_even_if_one_above_is_ready(tree: Tree) -> None:
+    """Or a pod would be out of reach of the limits in between."""
+    tree.groups[2].chmod(0o755)
+    enable(tree.groups[2])
+    found = cgroups.place(WANTED, prepare=False)
+    assert set(found.directories.values()) == {str(tree.groups[3])}
+
+
 def test_what_is_not_ours_is_left_alone(tree: Tree) -> None:
     for group in tree.groups:
         enable(group)
