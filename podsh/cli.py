@@ -87,10 +87,11 @@ def _code(error: PodshError) -> int:
 
 
 def _complain(text: str) -> None:
+    from podsh.commands.context import Context
     from podsh.console.render import show_lines
 
     try:
-        sys.stderr.write(show_lines(text) + "\n")
+        Context().err(show_lines(text))
     except OSError:
         pass  # nobody to hear it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from podsh.console.render import show
 from podsh.errors import Disconnected, UsageError
 from podsh.wire import messages
 
@@ -28,6 +29,12 @@ def logs(args: Args, context: Context) -> int:
     if args.flag("raw"):
         if args.flag("screen"):
             raise UsageError("--raw and --screen do not go together", place="logs")
+        if os.isatty(1):
+            raise UsageError(
+                "what a pod wrote, byte by byte, is not for a terminal",
+                place="logs --raw",
+                hint=f"attach --watch --raw {show(args.text('pod'))}, or into a file or a pipe",
+            )
         for chunk in log.chunks(args.flag("follow")):
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
@@ -35,15 +42,23 @@ def logs(args: Args, context: Context) -> int:
         if args.flag("follow"):
             raise UsageError("--screen and -f do not go together", place="logs", hint="attach")
         for line in _screen(log):
-            context.out(line)
+            _say(line, pod, context)
     elif args.flag("follow") or not _person(context):
         for lines in _text(log.chunks(args.flag("follow"))):
             for line in lines:
-                context.out(line)
+                _say(line, pod, context)
             context.flush()
     else:
-        _page([line for lines in _text(log.chunks(False)) for line in lines], context)
+        _page([line for lines in _text(log.chunks(False)) for line in lines], pod, context)
     return 0
+
+
+def _say(line: str, pod: dict[str, Any], context: Context) -> None:
+    """In the console each line says whose it is: none can be taken for podsh's own."""
+    if context.mode == "console":
+        context.row(f"{show(str(pod.get('name', '?')), 24)} | {line}")
+    else:
+        context.out(line)
 
 
 def _person(context: Context) -> bool:
@@ -129,7 +144,7 @@ def _screen(log: _Log) -> list[str]:
     return last_screen(data, *log.size)
 
 
-def _page(lines: list[str], context: Context) -> None:
+def _page(lines: list[str], pod: dict[str, Any], context: Context) -> None:
     """On a terminal: through a pager what is more than a screen, so that it can be searched, and
     leaves no trace on the screen."""
     from podsh.console.render import cells
@@ -139,7 +154,7 @@ def _page(lines: list[str], context: Context) -> None:
     pager = _pager() if sum(max(-(-cells(line) // cols), 1) for line in lines) >= rows else []
     if not pager:
         for line in lines:
-            context.out(line)
+            _say(line, pod, context)
         return
     import subprocess
 

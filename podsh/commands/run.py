@@ -28,7 +28,7 @@ def run(args: Args, context: Context) -> int:
             if args.flag("json"):
                 context.emit({"line": line}, "plan")
             else:
-                context.out(show_lines(str(line)))
+                context.row(show_lines(str(line)))
         return 0
     if args.flag("detach"):
         from podsh.console.render import show

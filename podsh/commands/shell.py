@@ -36,9 +36,9 @@ def echo(args: Args, context: Context) -> int:
     """Print words, as they are where nobody reads them on a terminal."""
     text = " ".join(args.rest)
     if context.width:
-        from podsh.console.render import show_lines
+        from podsh.console.render import show_text
 
-        text = show_lines(text)
+        text = "\n".join(show_text(line) for line in text.split("\n"))
     context.out(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     return 0
 

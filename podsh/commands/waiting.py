@@ -30,6 +30,11 @@ def wait(args: Args, context: Context) -> int:
     seconds = _seconds(limit) if limit is not None else None
     if what.startswith(_TEXT):
         return _text(name, _pattern(what.removeprefix(_TEXT)), seconds, args, context)
+    if what not in ("exit", "request"):
+        from podsh.commands.syntax import near
+
+        hint = near(what, ("exit", "request")) or "one of: exit, request, text:RE"
+        raise UsageError(f"not {what!a}", place="wait", hint=hint)
     portal = context.portal()
     if what == "request":
         answer = portal.call("wait", what="request", name=name, timeout_s=seconds)
@@ -41,11 +46,6 @@ def wait(args: Args, context: Context) -> int:
         elif context.mode == "shell":
             context.out(ident)
         return 0
-    if what != "exit":
-        from podsh.commands.syntax import near
-
-        hint = near(what, ("exit", "request")) or "one of: exit, request, text:RE"
-        raise UsageError(f"not {what!a}", place="wait", hint=hint)
     answer = portal.call("wait", name=name, timeout_s=seconds)
     if args.flag("json"):
         row = {"pod": name, "code": answer["exit"], "signal": answer.get("signal")}

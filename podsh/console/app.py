@@ -227,6 +227,8 @@ class Console:
             "width": self.context.width,
         }
         lines = [event_line({**row, "ev": "request"}, **shown) for row in rows]
+        # of these an event may be on its way still
+        self.feed.listed = frozenset(int(row["id"]) for row in rows)
         self._print([line for line in self.feed.take() if line not in lines])
         if rows:
             self._print([*lines, f"{len(rows)} waiting: review, or allow ID / deny ID"])

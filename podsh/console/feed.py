@@ -44,6 +44,7 @@ class Feed(threading.Thread):
         self.pods: list[dict[str, Any]] | None = None
         self.requests: list[dict[str, Any]] = []
         self.asked = 0  # the newest request among the events
+        self.listed: frozenset[int] = frozenset()  # requests that were shown already
         self._wake = wake
         self._width = width
         self._bursts = Bursts(home=os.path.expanduser("~"), color=color)
@@ -130,9 +131,11 @@ class Feed(threading.Thread):
             self._bursts.width = self._width()
             for event in events:
                 stale = True
+                if event.get("ev") == "request" and isinstance(event.get("id"), int):
+                    self.asked = event["id"]
+                    if self.asked in self.listed:
+                        continue
                 if event.get("ev") != "live" and event.get("ev") not in _QUIET:
-                    if event.get("ev") == "request" and isinstance(event.get("id"), int):
-                        self.asked = event["id"]
                     self._add(self._bursts.add(event, now))
             self._add(self._bursts.due(now))
             if stale and now >= looked + _LOOK_S:

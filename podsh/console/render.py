@@ -87,8 +87,9 @@ def show_text(text: str) -> str:
 
 
 def show_lines(text: str) -> str:
-    """Several sentences, their line ends kept."""
-    return "\n".join(show_text(line) for line in text.split("\n"))
+    """Several sentences, their line ends kept; those after the first are indented, since what they
+    quote may have had line ends of its own."""
+    return f"\n{INDENT}".join(show_text(line) for line in text.rstrip("\n").split("\n"))
 
 
 def show_argv(argv: Iterable[str], width: int = 0) -> str:

@@ -102,7 +102,7 @@ def test_twenty_columns(podsh: Podsh) -> None:
         t.wait(r"once$")
         enter(t, "wait web exit")
         enter(t, "logs web")
-        t.wait("^content$")
+        t.wait(r"^web \| content$")
         leave(t)
 
 

@@ -69,7 +69,7 @@ def test_one_line_one_answer(podsh: Podsh, file: Path, name: str) -> None:
         shown = "\n".join(t.history())
         assert len(re.findall(r" \? \d+ ", shown)) == 1, shown
         enter(t, "logs web")
-        t.wait(rf"^{CONTENT}$" if name != "git" else "^[0-9a-f]{40}$")
+        t.wait(rf"^web \| {CONTENT}$" if name != "git" else r"^web \| [0-9a-f]{40}$")
         # and no
         enter(t, f"run -d -n no -- {line}")
         t.wait(r"no +\? ")

@@ -99,6 +99,23 @@ def test_the_first_error_stops_with_file_and_line(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("allow 7 --nope", "t.pod:4: allow: unrecognized arguments: --nope"),
+        ("alow 7", "t.pod:4: unknown command: alow; did you mean allow?"),
+        ("allow 7 --sve", "t.pod:4: allow: unrecognized arguments: --sve; did you mean --save?"),
+        ("wait web exti", "t.pod:4: wait: not 'exti'; did you mean exit?"),
+        ("profile shwo x", "t.pod:4: profile: unknown command: shwo; did you mean show?"),
+        ("echo $HOEM", "t.pod:4: $HOEM is not set; did you mean HOME?"),
+    ],
+)
+def test_errors_say_where_and_what_may_be_meant(line: str, said: str) -> None:
+    with pytest.raises(ScriptStopped) as caught:
+        script(f"set A=1\n\n# comment\n{line}\nset B=2")
+    assert str(caught.value).startswith(said)
+
+
 def test_a_leading_dash_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     context = Context("script")
     assert script("-set --nope\n- nosuch\nset B=2", context) == 0

@@ -41,7 +41,7 @@ COMMANDS: tuple[Command, ...] = (
         options=(
             Option("-f", "--follow", help="go on until the pod ends"),
             Option("--screen", help="its last screen, as who attaches would see it"),
-            Option("--raw", help="byte by byte"),
+            Option("--raw", help="byte by byte, into a file or a pipe"),
         ),
         words=(Word("POD", complete="pod"),),
         terminal=True,
