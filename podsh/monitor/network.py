@@ -52,6 +52,7 @@ class Setup:
         files. They stay the caller's.
         """
         self._programs: list[Beside] = []
+        self._notes: list[str] = []  # what a person should know
         self._capture: Beside | None = None
         self._init_pid = init_pid
         self._net = os.open(f"/proc/{init_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -62,7 +63,7 @@ class Setup:
                 self._start_capture(network.log, state_dir)
             given = list(fds)
             if network.mode in LINKS:
-                _ask_for_link(given.pop(0), self._net)
+                self._notes += _ask_for_link(given.pop(0), self._net)
             elif network.mode == "user":
                 self._connect()
             for gizmo, fd in zip(network.gizmos, given, strict=True):
@@ -242,6 +243,8 @@ class Setup:
                 words = f"{beside.name} has ended: {beside.last_words()}"
                 notify({"ev": "note", "text": words.removesuffix(": ")})
 
+        for text in self._notes:
+            notify({"ev": "note", "text": text})
         for beside in self._programs:
             loop.add_reader(beside.output, said, beside)
             loop.add_reader(beside.guard, moved, beside)
@@ -281,8 +284,8 @@ def _counts(words: str) -> tuple[int, int, int]:
     return found["captured"], found["received"], found["dropped"]
 
 
-def _ask_for_link(fd: int, net: int) -> None:
-    """Have the portal's process make the link, in the namespace ``net``."""
+def _ask_for_link(fd: int, net: int) -> list[str]:
+    """Have the portal's process make the link, in the namespace ``net``; its notes."""
     with socket.socket(fileno=os.dup(fd)) as maker:
         maker.settimeout(LINK_S)
         try:
@@ -294,3 +297,4 @@ def _ask_for_link(fd: int, net: int) -> None:
         raise from_wire(answer["error"])
     if "ok" not in answer:
         raise LaunchFailed("its maker ended", place="network link", hint="see the portal's log")
+    return [str(note) for note in answer["ok"]["notes"]]

@@ -199,6 +199,34 @@ def test_two_pods_on_one_device_talk(as_root: There, wires: Wires) -> None:
     assert w.links_of(wires) == before
 
 
+def test_a_link_ends_with_its_pod_however_that_ends(as_root: There, wires: Wires) -> None:
+    """No two links on a device may have one hardware address: the next one shows that it went."""
+    fixed = 'mac = "52:54:00:00:00:aa"\n[run]\ncmdr = "first"'
+    name = link(as_root, "fixed", "macvlan", "10.92.0.31/24", fixed)
+    wires.at_host("install", "-D", "/usr/bin/ip", f"{w.ADMIN}/gizmos/ip")
+    wires.admin(
+        "users/root", PERMITS.replace("0.20-", "0.30-").replace("0.29", "0.39") + "gizmo ip\n"
+    )
+    # the last step of the launch fails, with the link made
+    wires.admin("cmdrs/root/first", "ip link set eth0 down\nip nonsense\n")
+    assert "first:2: ip: " in as_root.pod("true", options=("-p", name)).err
+    wires.admin("cmdrs/root/first", "ip link show eth0\n")
+
+    def works() -> bool:
+        done = as_root.pod("true", options=("-p", name))
+        assert done.code == 0 or "Address already in use" in done.err, done.err
+        return done.code == 0
+
+    # the kernel takes namespaces apart in the background
+    w.wait_for("the failed launch's end", works)
+    command = ("run", "-d", "-n", "k", "-p", name, "--", *SLEEP)
+    w.wait_for("the link's end", lambda: as_root.run(*command).code == 0)
+    assert "lan0 has none" in as_root.run("events", "k").out  # no default route there
+    os.kill(as_root.row("k")["monitor_pid"], signal.SIGKILL)
+    w.wait_for("the pod's end", lambda: as_root.state_of("k") == "lost")
+    w.wait_for("the killed one's end", works)
+
+
 def test_the_gateway_is_the_devices(as_root: There, wires: Wires) -> None:
     for address, beyond in (
         (f"{w.HOST[:-1]}9/24", w.BEYOND),
