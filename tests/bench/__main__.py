@@ -1,9 +1,10 @@
 """``make bench``: launch, memory and terminal throughput of podsh against others, and what its
 requests cost programs; as both callers.
 
-    python -m tests.bench [launch] [memory] [throughput] [overhead] [calls] [--rounds N]
-        [--caller root|user]
+    python -m tests.bench [launch] [memory] [throughput] [keys] [overhead] [calls]
+        [--rounds N] [--caller root|user]
 
+``keys``: the echo of one, and how soon the attention key is obeyed under a flood of output.
 ``calls``: what lists of system calls cost a program, and a trace against strace.
 
 Prints tables (medians; the spread is the noise of this machine) and writes bench.json.
@@ -22,12 +23,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench import calls, memory, overhead, throughput
+from tests.bench import calls, keys, memory, overhead, throughput
 from tests.bench.launch import COMMANDS
 from tests.helpers import callers, install, processes
 from tests.helpers.runner import Podsh
 
-PARTS = ("launch", "memory", "throughput", "overhead", "calls")
+PARTS = ("launch", "memory", "throughput", "keys", "overhead", "calls")
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -101,6 +102,16 @@ def terminal(podsh: Podsh, rounds: int) -> dict[str, Any]:
     }
 
 
+def typed(podsh: Podsh, rounds: int) -> dict[str, Any]:
+    who = podsh.caller.name
+    echo = keys.echo(podsh, rounds * 20)
+    soon = keys.attention(podsh, rounds)
+    return {
+        "echo": table(f"Echo of a key, as {who}", echo, "ms", "bare pty"),
+        "attention": table(f"The attention key under a flood, as {who}", soon, "ms", "plain"),
+    }
+
+
 def requests(podsh: Podsh, rounds: int) -> dict[str, Any]:
     return overhead.show(overhead.measure(podsh, rounds), podsh.caller.name, rounds)
 
@@ -158,6 +169,8 @@ def main() -> None:
                     print("\nmemory: not measured, only root can read it of podsh's processes")
                 if "throughput" in parts:
                     found["throughput"] = terminal(podsh, few)
+                if "keys" in parts:
+                    found["keys"] = typed(podsh, max(5, few))
                 if "overhead" in parts:
                     found["overhead"] = requests(podsh, max(21, options.rounds // 5))
                 if "calls" in parts:
