@@ -158,9 +158,9 @@ def drive(
 
     raw: what it writes on a terminal is not filtered.
     """
-    from podsh.console.attach import run_streams
     from podsh.console.keys import attention
     from podsh.console.stdio import OutRelay
+    from podsh.console.streams import run_streams
 
     in_console = context.mode == "console"
     try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from podsh.console.notices import Notices
-    from podsh.console.stdio import InRelay, OutRelay, Streams
+    from podsh.console.stdio import InRelay, OutRelay
     from podsh.console.terminal import Terminal
     from podsh.portal.client import Channel
 else:
@@ -32,11 +32,13 @@ else:
 
 # above this much unwritten output the monitor's socket is not read (the pod then waits)
 HIGH_WATER = 128 << 10
+# until so little is left
+LOW_WATER = 48 << 10
 # keys that the monitor has not taken; more are not read from the terminal
 KEYS_HIGH_WATER = 64 << 10
 _DETACH_S = 2.0
 # output is dealt with in pieces of so many bytes, the keyboard looked at in between
-_PIECE = 16 << 10
+_PIECE = 32 << 10
 _CTRL_C = 0x03
 # how often a job in the background looks whether it was brought to the front
 _FRONT_MS = 500
@@ -90,6 +92,7 @@ class Attachment:
         self._to_monitor = bytearray()
         self._outcome: Outcome | None = None
         self._connected = True
+        self._slow = False  # the terminal
         self._poll = select.poll()
         self._registered: dict[int, int] = {}
         self._interest: tuple[Any, ...] = ()
@@ -151,7 +154,10 @@ class Attachment:
             patience = self.notices.patience_ms if self.notices is not None else None
             patience = _FRONT_MS if background else patience
             ready = self._frames and len(self._to_terminal) <= HIGH_WATER
-            events = dict(self._poll.poll(0 if ready else patience))
+            found = self._poll.poll(0 if ready else patience)
+            if patience is None and len(self._to_terminal) > LOW_WATER:
+                found = self._take_more(found)
+            events = dict(found)
             if signals.fd in events:
                 self._signals(signals.read())
             elif background:
@@ -159,7 +165,7 @@ class Attachment:
             if self.channel.fileno() in events:
                 self._monitor(events[self.channel.fileno()])
             if self._frames and len(self._to_terminal) <= HIGH_WATER:
-                self._frame(*self._frames.pop())
+                self._next_frame()
             if self.terminal is not None and self.terminal.fd in events:
                 self._person(events[self.terminal.fd])
             for relay in self.relays:
@@ -170,6 +176,20 @@ class Attachment:
         assert self._outcome is not None
         if self._outcome.reason == EXIT:
             drain(self.relays, signals.fd)
+
+    def _take_more(self, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Write on while that is all there is to do, as nearly always in a flood: terminals take
+        little at a time. What there is to do next."""
+        assert self.terminal is not None
+        taking = [(self.terminal.fd, select.POLLOUT)]
+        while found == taking and len(self._to_terminal) > LOW_WATER:
+            try:
+                del self._to_terminal[: self.terminal.write(self._to_terminal)]
+            except OSError:
+                self._gone()
+                return []
+            found = self._poll.poll()
+        return found
 
     def _tell(self, notices: Notices, events: dict[int, int]) -> None:
         fd = notices.fileno()
@@ -190,8 +210,9 @@ class Attachment:
         """Poll for what can be used now."""
         monitor = terminal = 0
         if self._connected:
-            slow = self._frames or len(self._to_terminal) > HIGH_WATER
-            monitor = 0 if slow else select.POLLIN
+            behind = len(self._to_terminal)
+            self._slow = behind > (LOW_WATER if self._slow else HIGH_WATER)
+            monitor = 0 if self._slow or self._frames else select.POLLIN
             monitor |= select.POLLOUT if self._to_monitor else 0
         if self.terminal is not None:
             terminal = select.POLLOUT if self._to_terminal else 0
@@ -242,12 +263,20 @@ class Attachment:
         if self._to_monitor:
             self._flush_keys()
 
+    def _next_frame(self) -> None:
+        """One message, or a piece of output, however it was cut."""
+        kind, frame = self._frames.pop()
+        if kind == DATA:
+            while len(frame) < _PIECE and self._frames and self._frames[-1][0] == DATA:
+                frame += self._frames.pop()[1]
+            if len(frame) > _PIECE and b"\x1b" in frame:
+                self._frames.append((DATA, frame[_PIECE:]))
+                frame = frame[:_PIECE]
+        self._frame(kind, frame)
+
     def _frame(self, kind: int, frame: Any) -> None:
         if kind == DATA:
             if self.terminal is not None:
-                if len(frame) > _PIECE and b"\x1b" in frame:
-                    self._frames.append((DATA, frame[_PIECE:]))
-                    frame = frame[:_PIECE]
                 shown = self.screen.feed(frame)
                 if self.notices is not None and not self._filtered:
                     self.notices.shown(shown)  # else it is whole
@@ -442,36 +471,3 @@ class Attachment:
         if not self.alternate and self._outcome is not None and self._outcome.reason != EXIT:
             terminal.write_all(b"\r\n")
         terminal.restore()
-
-
-def run_streams(
-    channel: Channel,
-    message: dict[str, Any],
-    streams: Streams,
-    terminal: Terminal | None,
-    *,
-    hold: bool = False,
-    alternate: bool = False,
-    forward: bool = True,
-    filtered: bool = True,
-    key: int = ATTENTION_KEY,
-    name: str = "",
-) -> Attachment:
-    """Send ``message`` (start or exec) with what 0-2 are; the attachment, not yet run."""
-    rows, cols = terminal.size() if terminal is not None else (24, 80)
-    here = {"tty": terminal is not None, "person": streams.raw, "stdio": streams.kinds}
-    channel.send({**message, "rows": rows, "cols": cols, **here}, streams.passed)
-    streams.close_passed()
-    return Attachment(
-        channel,
-        terminal,
-        raw=streams.raw,
-        keys=streams.keys,
-        alternate=alternate,
-        forward=forward,
-        hold=hold,
-        filtered=filtered,
-        key=key,
-        name=name,
-        relays=streams.relays,
-    )

@@ -79,7 +79,7 @@ class Guest:
     def feed(self, data: bytes) -> bytes:
         if self.filter is not None:
             data = self.filter.feed(data)
-            if b"\x1b[?" not in data and RIS not in data:
+            if b"\x1b" not in data or (b"\x1b[?" not in data and RIS not in data):
                 self._record(data)
                 return data
         if self._carry:
@@ -156,8 +156,9 @@ class Plain:
     def feed(self, data: bytes) -> bytes:
         if self.filter is not None:
             data = self.filter.feed(data)
-            if not self.dirty and (b"\x1b" in data or b"\x0e" in data):
-                self.dirty = _DIRTY.search(data) is not None
+            if b"\x1b" not in data and b"\x0e" not in data:
+                return data
+            self.dirty = self.dirty or _DIRTY.search(data) is not None
             if b"\x1b[?" in data or RIS in data:  # its sequences are whole
                 return _SWITCH.sub(self._switch, data)
             return data

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CLIENT = """
 import socket, sys
-from podsh.console.attach import run_streams
+from podsh.console.streams import run_streams
 from podsh.console.stdio import Streams
 from podsh.portal.client import Channel
 streams = Streams()

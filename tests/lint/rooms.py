@@ -64,6 +64,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
             "console.plain",
             "console.render",
             "console.stdio",
+            "console.streams",
             "console.terminal",
             "console.text",
             "wire",
