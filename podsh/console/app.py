@@ -172,7 +172,11 @@ class Console:
             return key_name(ATTENTION)  # who attaches is told
 
     def _bindings(self) -> KeyBindings:
-        return bindings(lambda event: event.app.exit(result=_GO_BACK), self._key())
+        def go_back(event: KeyPressEvent) -> None:
+            event.app.erase_when_done = True  # no line of the person's
+            event.app.exit(result=_GO_BACK)
+
+        return bindings(go_back, self._key())
 
     def _toolbar(self) -> str:
         feed = self.feed
@@ -279,6 +283,7 @@ class Console:
         assert self._loop is not None
         self._print_events()
         self.session.key_bindings = self._bindings()  # `set` may have changed the key
+        self.session.app.erase_when_done = False
         try:
             with patch_stdout(raw=True):
                 line = await self.session.prompt_async()

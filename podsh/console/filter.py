@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     from podsh.console import lazy as re
 
-# DECSET and DECRST: cursor keys, reverse video, origin, wrap, mouse, blinking and visible cursor,
+# DECSET and DECRST: cursor keys, reverse video, wrap, mouse, blinking and visible cursor,
 # keypad, margins, mouse and focus reports, saved cursor, bracketed paste, synchronized output
 MODES = frozenset(
     (

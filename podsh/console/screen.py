@@ -21,7 +21,9 @@ RESET = (
     b"\x1b[!p"  # DECSTR: soft reset
     b"\x1b]8;;\x1b\\"  # no hyperlink
     b"\x1b[0m\x1b(B\x1b)B\x1b*B\x1b+B\x0f"  # attributes, character sets
-    b"\x1b7\x1b[?69l\x1b[r\x1b[?6l\x1b8"  # margins and origin mode, which move the cursor home
+    # margins, which move the cursor home; that would end origin mode too late (DECRC restores it),
+    # which DECSTR has ended already
+    b"\x1b7\x1b[?69l\x1b[r\x1b8"
     b"\x1b[?7h\x1b[4l\x1b[20l\x1b[2l"  # wrap, insert, LNM, KAM
     b"\x1b[?1l\x1b>"  # cursor keys, keypad
     b"\x1b[?5l\x1b[?25h"  # reverse video off, cursor on
@@ -34,7 +36,7 @@ RESET = (
     b"\x1b[0 q"  # cursor shape
 )
 ENTER_ALTERNATE = b"\x1b[?1049h\x1b[H\x1b[2J"
-LEAVE_ALTERNATE = b"\x1b[?1049l"
+LEAVE_ALTERNATE = b"\x1b[?6l\x1b[?1049l"  # tmux' origin mode is one of both screens
 CLEAR = b"\x1b[0m\x1b[r\x1b[H\x1b[2J"
 SAVE_TITLE = b"\x1b[22;0t"
 RESTORE_TITLE = b"\x1b[23;0t"
