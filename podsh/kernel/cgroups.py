@@ -11,6 +11,7 @@ import select
 from typing import Any, NamedTuple
 
 from podsh.kernel import mounts
+from podsh.kernel.finding import as_root
 
 # controller -> the file of its limit, in version 2 and in version 1
 _LIMITS = {
@@ -95,7 +96,11 @@ def _unified(wanted: frozenset[str], prepare: bool) -> Place | Lacking:
         if any(m.fstype == "cgroup" for m in mounts.listing()):
             return Lacking(f"cgroups of version 1 have {lacking}", _boot())
         return Lacking(f"this kernel or container has no {lacking} cgroups", "")
-    usable = [d for d in above if wanted <= _words(f"{d}/cgroup.controllers") and _may_use(d)]
+    ours = [d for d in above if _may_use(d)]
+    usable = [d for d in ours if wanted <= _words(f"{d}/cgroup.controllers")]
+    if ours and not usable:
+        lacking = " and ".join(sorted(wanted - _words(f"{ours[0]}/cgroup.controllers")))
+        return Lacking(f"{ours[0]} was not given {lacking}", _mend_controllers())
     # the nearest, so that the limits of all above hold
     for there in usable:
         if wanted <= _words(f"{there}/cgroup.subtree_control"):
@@ -169,6 +174,19 @@ def _enabled(directory: str) -> set[str]:
 def _boot() -> str:
     systemd = os.path.isdir("/run/systemd/system")
     return f"boot with {'systemd.unified_cgroup_hierarchy=1' if systemd else 'cgroup_no_v1=all'}"
+
+
+def _mend_controllers() -> str:
+    """systemd gives a user's groups memory and pids, and cpu only where it is told so."""
+    if not os.path.isdir("/run/systemd/system"):
+        return "have the group above give them: echo '+memory +cpu +pids' to its subtree_control"
+    directory = "/etc/systemd/system/user@.service.d"
+    steps = (
+        f"{{sudo}}mkdir -p {directory}",
+        f"printf '[Service]\\nDelegate=cpu memory pids\\n' | {{sudo}}tee {directory}/60-podsh.conf",
+        "{sudo}systemctl daemon-reload",
+    )
+    return as_root(" && ".join(steps)) + "; then log in again"
 
 
 def _mend() -> str:

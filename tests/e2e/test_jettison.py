@@ -10,8 +10,8 @@ The other rows are tested where their parts are:
     any architecture: foreign ABIs                          test_calls.py, escape/test_abi.py
     capability                                              test_caps.py
     newnet none|loop                                        here, test_view.py
-    newnet ipvlan|macvlan, --lognet, cmdr, users files      test_networks.py, test_lognet.py,
-                                                            test_cmdr.py
+    newnet ipvlan|macvlan, --lognet, users files            test_networks.py; refused to a user here
+    cmdr, gizmos                                            test_cmdr.py
     x11, mozilla.pod in kind                                test_x11.py, test_x11_nested.py
     --procname, --stacksize, --clear-environ, --init,
       --daemon, --logoutput                                 here by jettison; test_launching.py
@@ -267,9 +267,8 @@ def test_a_state_directory_named_after_the_pod_file(podsh: Podsh) -> None:
     assert podsh.run("kill", "rooted").code == 0
 
 
+@pytest.mark.parametrize("caller", ["user"], indirect=True)
 def test_what_takes_privilege_is_refused_to_a_user_with_the_reason(podsh: Podsh) -> None:
-    if podsh.caller.uid == 0:
-        return  # root's are in test_networks.py, on links of their own
     for line in ("newnet macvlan lo **:**:**:**:**:** 10.9.8.7/24", "newnet ipvlan lo 10.9.8.7/24"):
         pod = write(podsh, "linked", SYSTEM.replace("newnet none", line))
         done = podsh.run("jettison", "/bin/echo", pod, "started")

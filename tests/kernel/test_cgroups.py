@@ -107,6 +107,16 @@ def test_own_ones_are_where_the_group_was_handed_over(
     assert (tree.own / "podsh/cgroup.procs").read_text() == "1"
 
 
+def test_an_own_group_without_a_controller(tree: Tree) -> None:
+    for group in tree.groups[3:]:
+        (group / "cgroup.controllers").write_text("memory pids\n")
+    with pytest.raises(cgroups.Lacking, match=r"terminal.scope was not given cpu$"):
+        cgroups.place(WANTED)
+    assert cgroups.place(frozenset(("memory",)), prepare=False).directories == {
+        "memory": str(tree.groups[3])
+    }
+
+
 def test_controllers_that_are_not_there(tree: Tree) -> None:
     (tree.top / "cgroup.controllers").write_text("pids\n")
     with pytest.raises(cgroups.Lacking, match="no cpu and memory cgroups"):
