@@ -47,7 +47,7 @@ MORE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         " terminal a long one goes through $PAGER. About 8 MB are kept.",
         (
             ("logs web --screen", "what its screen shows, or showed at its end"),
-            ("logs web --raw >web.log", "every byte, as it was written"),
+            ("logs web --raw", "every byte, as it was written: for files and pipes"),
         ),
     ),
     "send": (

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from podsh.commands.examples import MORE
 from podsh.commands.manual import pages
-from podsh.commands.registry import commands
+from podsh.commands.registry import commands, find
+from podsh.commands.script import split
+from podsh.commands.syntax import parse
 from podsh.profiles import keys, pod, toml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,3 +63,14 @@ def test_every_library_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text().split("\n### Libraries\n", 1)[1].split("\n## ", 1)[0]
     for dependency in project["dependencies"]:
         assert re.match(r"[\w-]+", dependency).group() in text  # type: ignore[union-attr]  # a name
+
+
+def test_every_example_is_a_command() -> None:
+    names = {command.name for command in commands()}
+    assert set(MORE) <= names
+    for name, (_, examples) in MORE.items():
+        for line, what in examples:
+            assert what
+            found, rest = find(split(line, {"REQ": "7"}))
+            assert found.name == name
+            parse(found, rest)

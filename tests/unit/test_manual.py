@@ -10,12 +10,9 @@ import pytest
 
 from podsh.commands.context import Context
 from podsh.commands.dispatch import execute
-from podsh.commands.examples import MORE
 from podsh.commands.help import help_text
 from podsh.commands.manual import pages
-from podsh.commands.registry import commands, find
-from podsh.commands.script import split
-from podsh.commands.syntax import parse
+from podsh.commands.registry import commands
 from tests.helpers.needs import needs_program
 
 if TYPE_CHECKING:
@@ -55,17 +52,6 @@ def test_every_command_and_option(tmp_path: Path) -> None:
         for option in command.options:
             term = ", ".join(option.names) + option.shown
             assert f" {term} " in text, (command.name, term)
-
-
-def test_every_example_is_a_command() -> None:
-    names = {command.name for command in commands()}
-    assert set(MORE) <= names
-    for name, (_, examples) in MORE.items():
-        for line, what in examples:
-            assert what
-            found, rest = find(split(line, {"REQ": "7"}))
-            assert found.name == name
-            parse(found, rest)
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
