@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import termios
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -420,7 +421,7 @@ class Console:
             question, input=self.session.app.input, output=self.session.app.output
         )
         while True:
-            clear_typeahead(self.session.app.input)  # only what is typed for it is an answer
+            self._drop_keys()  # only what is typed for it is an answer
             try:
                 given = (await asking.prompt_async()).strip().lower()
             except KeyboardInterrupt:
@@ -430,6 +431,13 @@ class Console:
             found = [word for word in ("keep", "kill", "stay") if word.startswith(given)]
             if len(found) == 1 or not given:
                 return found[0]
+
+    def _drop_keys(self) -> None:
+        """Forget what was typed and not read, here and in the terminal."""
+        clear_typeahead(self.session.app.input)
+        fd = self.session.app.input.fileno()
+        if os.isatty(fd):
+            termios.tcflush(fd, termios.TCIFLUSH)
 
     def _kill(self, names: list[str]) -> None:
         portal = self.context.portal()
