@@ -14,6 +14,7 @@ MORE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         (
             ("run -- bash", "a shell that sees nothing of yours"),
             ("run -p build --rw ~/src -- make", "compile, with one directory to write in"),
+            ("run --net user -- curl -s https://example.org", "with the outside, not the host"),
             ("run -d -n web -p python -- python3 -m http.server", "in the background, as web"),
             ("run --dry-run -p build -- true", "what would be shown, and which line says so"),
             ("run --ask hold -d -n job -- ./job.sh", "its requests wait for you"),

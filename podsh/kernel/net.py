@@ -46,12 +46,11 @@ def main(fd: str, text: str) -> None:
     answer: dict[str, Any]
     try:
         try:
-            notes = _make(IPRoute, asked, given[0])
+            answer = {"ok": _make(IPRoute, asked, given[0])}
         except NetlinkError as exc:
             raise _failure(asked, exc.code) from None
         except OSError as exc:
             raise _failure(asked, exc.errno or 0) from None
-        answer = {"ok": {"notes": notes}}
     except PodshError as exc:
         answer = {"error": exc.to_wire()}
     monitor.sendall(json.dumps(answer).encode())
@@ -74,8 +73,9 @@ def _failure(asked: dict[str, Any], code: int) -> LaunchFailed:
     return LaunchFailed(os.strerror(code), place=place, hint=hints.get(code, ""))
 
 
-def _make(route: Any, asked: dict[str, Any], namespace: int) -> list[str]:
-    """The link, its address, its gateway. Raises LaunchFailed, NetlinkError, OSError."""
+def _make(route: Any, asked: dict[str, Any], namespace: int) -> dict[str, Any]:
+    """The link, its address, its gateway: its hardware address, and notes for a person. Raises
+    LaunchFailed, NetlinkError, OSError."""
     interface = ipaddress.ip_interface(asked["address"])
     family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
     kind: str = asked["kind"]
@@ -103,13 +103,14 @@ def _make(route: Any, asked: dict[str, Any], namespace: int) -> list[str]:
         address = str(interface.ip)
         pod.addr("add", index=link, address=address, prefixlen=interface.network.prefixlen, **flags)
         pod.link("set", index=link, state="up")
+        made = {"mac": pod.get_links(link)[0].get_attr("IFLA_ADDRESS"), "notes": []}
         if not gateway:
-            return [f"no default route: {asked['device']} has none"]
+            return made | {"notes": [f"no default route: {asked['device']} has none"]}
         default = {"family": family, "dst": "default", "oif": link, "gateway": gateway}
         if ipaddress.ip_address(gateway) not in interface.network:
             default["flags"] = ["onlink"]
         pod.route("add", **default)
-    return []
+    return made
 
 
 def _gateway(host: Any, family: int, device: int) -> str:

@@ -105,10 +105,14 @@ class Beside:
             if len(pid) == 4:
                 self._pid = int.from_bytes(pid, "little")
             else:
+                self._hear_all()
                 self._ended()
         except OSError as exc:
             self.close()
             raise LaunchFailed(os.strerror(exc.errno or 0), place=name) from None
+        except BaseException:
+            self.close()
+            raise
         finally:
             theirs.close()
             if output >= 0:

@@ -189,6 +189,13 @@ class Jail:
         finally:
             os.close(home)
 
+    def network_shown(self) -> dict[str, Any]:
+        """What ``ps`` shows of its network, with the hardware address that it got."""
+        fields = self.plan.network.shown()
+        if self.network is not None and "mac" in fields:
+            fields["mac"] = self.network.mac
+        return fields
+
     def drain(self) -> None:
         """Wait until the log of its traffic has all of it."""
         if self.network is not None:

@@ -52,6 +52,7 @@ class Setup:
         files. They stay the caller's.
         """
         self._programs: list[Beside] = []
+        self.mac: str | None = None  # of the link
         self._notes: list[str] = []  # what a person should know
         self._capture: Beside | None = None
         self._init_pid = init_pid
@@ -63,7 +64,9 @@ class Setup:
                 self._start_capture(network.log, state_dir)
             given = list(fds)
             if network.mode in LINKS:
-                self._notes += _ask_for_link(given.pop(0), self._net)
+                made = _ask_for_link(given.pop(0), self._net)
+                self._notes += made["notes"]
+                self.mac = str(made["mac"])
             elif network.mode == "user":
                 self._connect()
             for gizmo, fd in zip(network.gizmos, given, strict=True):
@@ -284,8 +287,8 @@ def _counts(words: str) -> tuple[int, int, int]:
     return found["captured"], found["received"], found["dropped"]
 
 
-def _ask_for_link(fd: int, net: int) -> list[str]:
-    """Have the portal's process make the link, in the namespace ``net``; its notes."""
+def _ask_for_link(fd: int, net: int) -> dict[str, Any]:
+    """Have the portal's process make the link, in the namespace ``net``; what it says of it."""
     with socket.socket(fileno=os.dup(fd)) as maker:
         maker.settimeout(LINK_S)
         try:
@@ -297,4 +300,5 @@ def _ask_for_link(fd: int, net: int) -> list[str]:
         raise from_wire(answer["error"])
     if "ok" not in answer:
         raise LaunchFailed("its maker ended", place="network link", hint="see the portal's log")
-    return [str(note) for note in answer["ok"]["notes"]]
+    made: dict[str, Any] = answer["ok"]
+    return made

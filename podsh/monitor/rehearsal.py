@@ -109,6 +109,7 @@ def _rehearse_pod(plan: JailPlan) -> None:
         look=lambda: Live.of(os.getpid()),
         masked=None,
         name=plan.name,
+        network_shown=plan.network.shown,
         place=None,
         plan=plan,
         policy={"confined": False},

@@ -385,7 +385,7 @@ class Server:
             "started": pod.started,
             "attached": bool(main and main.terminal and main.terminal.holder),
             "programs": len(pod.programs),
-            "network": pod.jail.plan.network.shown(),
+            "network": pod.jail.network_shown(),
             **requests.snapshot(pod),
         }
 

@@ -247,6 +247,15 @@ def test_ipvlan(as_root: There, wires: Wires) -> None:
     assert done.out.split() == ["from", w.BEYOND] * 2
 
 
+def test_the_hardware_address_that_a_link_got_is_shown(as_root: There) -> None:
+    name = link(as_root, "free", "macvlan", "10.92.0.15/24")
+    assert as_root.run("run", "-d", "-n", "free", "-p", name, "--", *SLEEP).code == 0
+    mac = as_root.row("free")["network"]["mac"]
+    ask = "s = socket.socket(); print(fcntl.ioctl(s, 0x8927, b'eth0' + bytes(36))[18:24].hex(':'))"
+    ask = f"import fcntl, socket; {ask}"
+    assert as_root.run("exec", "free", "--", w.PYTHON, "-c", ask).out.strip() == mac
+
+
 def test_links_take_privilege(there: There, wires: Wires) -> None:
     name = link(there, "any", "macvlan", "10.92.0.13/24")
     done = there.pod("true", options=("-p", name))
