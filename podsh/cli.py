@@ -76,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + 13
     except OSError as exc:
-        _complain(f"podsh: {exc}")
+        place = f"{exc.filename}: " if exc.filename is not None else ""
+        _complain(f"podsh: {place}{exc.strerror or exc}")
         return 125
 
 

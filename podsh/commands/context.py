@@ -7,12 +7,18 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
 
     from podsh.console.attach import Attachment
     from podsh.console.plain import Output
     from podsh.portal.client import Channel, Client
+
+    T = TypeVar("T")
+
+# so many portals that live no longer than that, one after the other, are enough
+_SHORT_S = 0.05
+_SHORT_LIVED = 3
 
 
 class Context:
@@ -76,6 +82,29 @@ class Context:
 
             self._client = connect_running()
         return self._client
+
+    def patiently(self, ask: Callable[[Client], T]) -> T:
+        """What ``ask`` gives, which waits for long: of the next portal where one dies meanwhile.
+        One that was told to end is not followed by another; nor those that die again and again.
+        """
+        from time import monotonic, sleep
+
+        from podsh.errors import Disconnected
+
+        short = 0
+        while True:
+            client, begun = self.portal(), monotonic()
+            try:
+                return ask(client)
+            except Disconnected:
+                short = short + 1 if monotonic() < begun + _SHORT_S else 0
+                if client.dismissed or short > _SHORT_LIVED:
+                    raise
+                self.close()
+                if short:
+                    sleep(_SHORT_S)  # its socket may take connections until all of it is gone
+                else:
+                    self.err("podsh: the portal died; another one finds the pods")
 
     def _lost(self) -> bool:
         """Whether there is no connection that could be used."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from podsh.commands.context import Context
     from podsh.commands.syntax import Args
+    from podsh.portal.client import Client
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _CLOCKS = ("%H:%M:%S", "%H:%M")
@@ -34,20 +35,32 @@ def events(args: Args, context: Context) -> int:
     }
     json = args.flag("json")
     home, day = os.path.expanduser("~"), ""
-    for event in context.portal().events(**fields):
-        if event.get("ev") == "live":
-            if not follow:
-                break
-        elif json:
-            context.emit(event)
-        elif line := event_line(event, home=home, color=context.color, width=context.width):
-            if (date := _date(event)) != day:
-                if day or date != _date({"ts": time.time()}):  # lines say the time alone
-                    context.out(f"-- {date}")
-                day = date
-            context.out(line)
-            if follow:
-                context.flush()
+    latest = 0.0
+
+    def show(portal: Client) -> None:
+        nonlocal day, latest
+        if before := latest:
+            fields.update(after=latest, last=None)  # of another portal: what is new
+        for event in portal.events(**fields):
+            if event.get("ev") == "live":
+                if not follow:
+                    return
+                continue
+            if before and float(event.get("ts", 0)) <= before:
+                continue
+            latest = max(latest, float(event.get("ts", 0)))
+            if json:
+                context.emit(event)
+            elif line := event_line(event, home=home, color=context.color, width=context.width):
+                if (date := _date(event)) != day:
+                    if day or date != _date({"ts": time.time()}):  # lines say the time alone
+                        context.out(f"-- {date}")
+                    day = date
+                context.out(line)
+                if follow:
+                    context.flush()
+
+    context.patiently(show)
     return 0
 
 

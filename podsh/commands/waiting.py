@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from podsh.commands.context import Context
     from podsh.commands.syntax import Args
     from podsh.console.plain import Output
+    from podsh.portal.client import Client
 
 _TEXT = "text:"
 _READ_BYTES = 1 << 18
@@ -35,18 +36,23 @@ def wait(args: Args, context: Context) -> int:
 
         hint = near(what, ("exit", "request")) or "one of: exit, request, text:RE"
         raise UsageError(f"not {what!a}", place="wait", hint=hint)
-    portal = context.portal()
+    end = time.monotonic() + seconds if seconds is not None else None
+
+    def wait_for(portal: Client) -> dict[str, Any]:
+        left = max(end - time.monotonic(), 0.0) if end is not None else None
+        return portal.call("wait", what=what, name=name, timeout_s=left)
+
     if what == "request":
-        answer = portal.call("wait", what="request", name=name, timeout_s=seconds)
+        answer = context.patiently(wait_for)
         context.variables["REQ"] = ident = str(answer["request"])
         if args.flag("json"):
-            rows = portal.call("requests", all=True)["requests"]
+            rows = context.portal().call("requests", all=True)["requests"]
             row = next((row for row in rows if str(row["id"]) == ident), {"id": int(ident)})
             context.emit({"pod": name, **row}, "request")
         elif context.mode == "shell":
             context.out(ident)
         return 0
-    answer = portal.call("wait", name=name, timeout_s=seconds)
+    answer = context.patiently(wait_for)
     if args.flag("json"):
         row = {"pod": name, "code": answer["exit"], "signal": answer.get("signal")}
         context.emit(row, "exit")

@@ -195,7 +195,7 @@ class Attachment:
         fd = notices.fileno()
         if fd in events:
             notices.turn()
-            if notices.fileno() < 0:  # the portal is gone
+            if notices.fileno() != fd:  # the portal is gone
                 self._want(fd, 0)
         if self.terminal is not None and (news := notices.take()):
             self._show(news)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.console.events import Bursts
-from podsh.errors import PodshError
+from podsh.errors import Disconnected, PodshError
 from podsh.kernel.inotify import watch as watch_directory
-from podsh.portal.client import connect_running
+from podsh.portal.client import connect, connect_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 KEPT_LINES = 500
 # where nobody can tell when a portal comes, and after one that was there
 _RETRY_S = 0.5
+# one that follows one that died is tried so often
+_TRIES, _AGAIN_S = 5, 0.1
 # in a flood the lists are looked at so often at most
 _LOOK_S = 0.1
 # the person who attaches knows that they do
@@ -85,6 +88,10 @@ class Feed(threading.Thread):
                         os.close(watch)
                         watch = -1
                     self._follow(client)
+            except Disconnected:
+                if self._client is not None and not (self._client.dismissed or self._stopping):
+                    self._add(["the portal died; another one finds the pods"])
+                    self._start()
             except (PodshError, OSError):
                 pass  # the portal went away, or is another version's; another may come
             except KeyboardInterrupt:
@@ -96,6 +103,17 @@ class Feed(threading.Thread):
                 self.pods, self.requests = None, []
                 self._wake()
                 self._lull(watch)
+
+    def _start(self) -> None:
+        """So that what pods ask for is seen, whether a command is given or not."""
+        for _ in range(_TRIES):
+            try:
+                with contextlib.closing(connect()) as client:
+                    client.hello()  # the socket of one that dies may still take connections
+                    return
+            except (PodshError, OSError):
+                if select.select([self._over], [], [], _AGAIN_S)[0]:
+                    return
 
     def _lull(self, watch: int) -> None:
         """Until a portal may be there, or this is to end. Closes ``watch``."""

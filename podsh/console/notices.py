@@ -10,7 +10,7 @@ import time
 
 from podsh.console import screen
 from podsh.errors import PodshError
-from podsh.portal.client import connect_running
+from podsh.portal.client import connect, connect_running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,9 +54,24 @@ class Notices:
         self._stale_at = 0.0  # since when there is something to tell; 0: there is not
         self._boundary = screen.Boundary()
         self.waiting: dict[int, str] = {}
-        client.call("events", console=True)
-        for row in client.call("requests")["requests"]:
-            self.waiting[int(row["id"])] = str(row["pod"])
+        self._ask()
+
+    def _ask(self) -> None:
+        self._client.call("events", console=True)
+        rows = self._client.call("requests")["requests"]
+        self.waiting = {int(row["id"]): str(row["pod"]) for row in rows}
+
+    def _again(self) -> None:
+        """Of the portal that follows one that died."""
+        died = not self._client.dismissed
+        self.close()
+        if not died:
+            return
+        try:
+            self._client = connect()
+            self._ask()
+        except (PodshError, OSError):
+            self.close()
 
     @classmethod
     def open(cls, name: str, *, titles: bool, saved: bool) -> Notices | None:
@@ -82,8 +97,8 @@ class Notices:
         try:
             events = self._client.news(0)
         except (PodshError, OSError):
-            self.close()
-            return
+            self._again()
+            events = []
         for event in events:
             kind, ident = event.get("ev"), event.get("id")
             if kind == "request" and isinstance(ident, int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # struct ucred { pid_t pid; uid_t uid; gid_t gid; }  man 7 unix
+_NONE_LEFT = (errno.EMFILE, errno.ENFILE)  # descriptors
 _UCRED = struct.Struct("=iII")
 
 
@@ -200,11 +202,13 @@ def peer(sock: socket.socket) -> Peer:
     pidfd = None
     try:
         pidfd = OwnedFd(sock.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD))
-    except OSError:
+    except OSError as exc:
+        if exc.errno in _NONE_LEFT:
+            raise
         if pid > 0:
             try:
                 pidfd = pidfd_open(pid)
-            except OSError:
+            except ProcessLookupError:
                 pidfd = None
     return Peer(pid, uid, gid, pidfd)
 
@@ -225,6 +229,8 @@ def check_peer(sock: socket.socket) -> None:
             with pidfd_open(os.getpid()) as own:
                 ours = pidfd_pids(own.fileno())
         except OSError as exc:
+            if exc.errno in _NONE_LEFT:
+                raise
             raise UntrustedInput(f"a peer that cannot be looked at is refused: {exc}") from None
         # SO_PEERCRED gave its pid in our namespace: it is in ours or below, and below is deeper
         if found.pid <= 0 or not theirs or len(theirs) != len(ours) or theirs[-1] != found.pid:

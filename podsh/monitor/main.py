@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import socket
 import time
@@ -12,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from podsh.errors import LaunchFailed
 from podsh.jail import whole
 from podsh.kernel import process
-from podsh.kernel.address import Address
 from podsh.monitor import rehearsal
 from podsh.monitor.kage import Asks, Kage
 from podsh.monitor.launch import Begun, Jail, describe, read_message
 from podsh.monitor.loop import Loop
 from podsh.monitor.pod import FLUSH_S, Pod, Stdio, write_json
-from podsh.monitor.server import Server
+from podsh.monitor.server import Server, listen
 from podsh.monitor.touch import Touch
 from podsh.operations import Hide
 from podsh.wire.framing import encode_json
@@ -60,12 +60,14 @@ def standby(
     gc.disable()
     begun: Begun | None = None
     trouble: Exception | None = None
-    try:
-        begun = Begun(template_fd, habit)
-        rehearsal.warm_up()
-    except Exception as exc:
-        trouble = exc  # told to whoever wants a pod; ending now would only fork the next one
-    data, received, _, _ = socket.recv_fds(requests, 64, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+    for _ in range(2):  # an init that somebody killed is no reason to fail
+        try:
+            begun, trouble = Begun(template_fd, habit), None
+            rehearsal.warm_up()
+            break
+        except Exception as exc:
+            trouble = exc  # told to whoever wants a pod; ending now would only fork the next one
+    data, received = _ordered(requests, begun)
     if not data:
         if begun is not None:
             begun.init.close()
@@ -84,6 +86,23 @@ def standby(
         # reported where a person looks; the pod ends with this process
         _report(portal, message, exc)
         raise
+
+
+def _ordered(requests: socket.socket, begun: Begun | None) -> tuple[bytes, list[int]]:
+    """The next launch message; empty at the portal's end, and where the jail's init has ended."""
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    if begun is not None:
+        poll.register(begun.init.fileno(), 0)  # its hang-up
+    while True:
+        if any(fd != requests.fileno() for fd, _ in poll.poll()):
+            return b"", []
+        try:
+            flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+            data, received, _, _ = socket.recv_fds(requests, 64, MAX_FDS, flags)
+        except BlockingIOError:
+            continue  # another standby was quicker
+        return data, received
 
 
 def _report(portal: socket.socket, message: dict[str, Any], exc: BaseException) -> None:
@@ -174,11 +193,12 @@ def _live(
     kage = Kage(loop, jail.listener(), jail.init_pid, _asks(pod))
     if message["detach"]:
         pod.start(Stdio((None, None, None)), (message["rows"], message["cols"]), None)
-    server = Server(loop, pod, _listen(message["socket"]), message["socket"])
+    server = Server(loop, pod, listen(message["socket"]), message["socket"])
     server.adopt(portal)
     if not message["detach"]:
         announce()  # else with what comes next: one wake-up of the portal less
     loop.add_signal_handler(signal.SIGTERM, pod.kill_all)
+    loop.add_signal_handler(signal.SIGUSR1, server.listen_again)
     loop.call_later(SETTLE_S, settle)
     loop.at_rest(REST_S, rest)
     if not message["detach"]:
@@ -270,15 +290,3 @@ def _write_meta(message: dict[str, Any]) -> None:
         "group": message["group"],
     }
     write_json(os.path.join(message["state_dir"], "meta.json"), fields)
-
-
-def _listen(path: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    with Address(path) as address:
-        try:
-            listener.bind(address)  # in a directory of the caller's alone, the umask the portal's
-        except OSError:
-            os.unlink(path)  # of a monitor that was killed
-            listener.bind(address)
-    listener.listen(64)
-    return listener

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
+from podsh import paths
 from podsh.errors import PodshError, UntrustedInput, UsageError
 from podsh.kernel import fds
+from podsh.kernel.address import Address
 from podsh.monitor import requests
 from podsh.monitor.logs import Reader
 from podsh.monitor.pod import MAIN, Pod, Program, Stdio
@@ -15,7 +18,6 @@ from podsh.wire.channel import Channel
 from podsh.wire.framing import DATA
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from podsh.monitor.loop import Loop
@@ -24,6 +26,28 @@ if TYPE_CHECKING:
 
 HELLO_S = 5.0
 MAX_CLIENTS = 64
+
+
+def listen(path: str) -> socket.socket:
+    """The pod's own socket, at ``path`` from now on."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    with Address(path) as address:
+        try:
+            listener.bind(address)  # in a directory of the caller's alone, the umask the portal's
+        except OSError:
+            os.unlink(path)  # of a monitor that was killed
+            listener.bind(address)
+    listener.listen(64)
+    return listener
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Device and inode; zeros where there is nothing."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 class Session:
@@ -47,6 +71,7 @@ class Server:
         self.portal: Channel | None = None
         self.clients: set[Channel] = set()
         self._listener = listener
+        self._made = _identity(path)
         self._loop = loop
         listener.setblocking(False)
         self._loop.add_reader(listener.fileno(), self._accept)
@@ -61,6 +86,21 @@ class Server:
             os.unlink(self.path)
         except OSError:
             pass
+
+    def listen_again(self) -> None:
+        """Make its name anew where that is gone."""
+        if self._listener.fileno() < 0:
+            return
+        if self._made != (0, 0) and _identity(self.path) == self._made:
+            return
+        paths.own_dir(os.path.dirname(self.path))
+        again = listen(self.path)
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        self._listener = again
+        self._made = _identity(self.path)
+        again.setblocking(False)
+        self._loop.add_reader(again.fileno(), self._accept)
 
     # -- connections
 
@@ -339,6 +379,8 @@ class Server:
             self.pod.start(Stdio((None, None, None)), size, None)
         elif op == "kill":
             self._kill(_signo(message))
+        elif op == "listen":
+            self.listen_again()
         elif op == "snapshot":
             answer = self.snapshot()
         elif op == "present":

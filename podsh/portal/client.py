@@ -141,8 +141,8 @@ class Channel:
 
     def greet(self, role: str, who: str) -> None:
         """Say hello, first of all; ``who`` is the other side, for messages."""
-        self.send(messages.hello(role))
         self._greeted = who
+        self.send(messages.hello(role))
 
     def hello(self) -> dict[str, Any]:
         """The other side's hello; waits for it."""
@@ -160,12 +160,16 @@ class Channel:
 
 
 class Client(Channel):
-    """A connection to the portal: calls, and events once they were asked for."""
+    """A connection to the portal: calls, and events once they were asked for.
 
-    __slots__ = ("_events", "_next_id")
+    ``dismissed``: the portal has said that it ends, as it was told to.
+    """
+
+    __slots__ = ("_events", "_next_id", "dismissed")
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
+        self.dismissed = False
         self._next_id = 0
         self._events: list[dict[str, Any]] = []
         self.greet(messages.CLIENT, "the running portal")
@@ -174,6 +178,32 @@ class Client(Channel):
     def pid(self) -> int:
         """The portal's, as it says."""
         return int(self.hello().get("pid", 0))
+
+    def read(self) -> list[tuple[int, Any]]:
+        frames = super().read()
+        if frames and frames[-1][0] == JSON and "bye" in frames[-1][1]:
+            del frames[-1]
+            self.dismissed = True
+        return frames
+
+    def _lost(self, exc: OSError | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if exc is not None and self._greeted:
+            self._last_words()
+        if self.dismissed:
+            raise Disconnected("was ended", place="the portal", hint="pods go on; see: podsh ps")
+        hint = "the next command starts another, which finds the pods"
+        raise Disconnected("died", place="the portal", hint=hint)
+
+    def _last_words(self) -> None:
+        """Raise what it said before it closed, if it did."""
+        try:
+            data = self.sock.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+        except OSError:
+            return
+        if found := self._decoder.feed(data):
+            self._answered(*found[0])
 
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
         """Ask the portal; its answer's ``ok``. Raises the error that it answers."""

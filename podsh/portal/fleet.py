@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -14,7 +15,7 @@ from podsh import paths
 from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, UsageError, from_wire
 from podsh.kernel.address import Address
 from podsh.kernel.cgroups import Group
-from podsh.portal import bounds, records
+from podsh.portal import bounds, launch, records, revive
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.portal.shred import Shred
 from podsh.portal.standbys import Standbys
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from podsh.portal.networks import Given
 
 ADOPT_S = 5.0
+# how soon consoles follow from one portal to the next
+COME_BACK_S = 3.0
 ASK_S = 10.0
 # ended pods without a name of the person's own are kept up to so many
 KEEP_UNNAMED = 100
@@ -186,6 +189,11 @@ class Fleet:
                 shred = Shred.named(name.rpartition("-")[2])
                 self._keep(asyncio.to_thread(records.remove_tree, f"{base}/{name}", shred))
         await asyncio.gather(*(self._adopt(name, os.path.join(base, name)) for name in names))
+        listening = os.path.dirname(launch.socket_path("any"))
+        with contextlib.suppress(FileNotFoundError):
+            for name in set(os.listdir(listening)).difference(self.pods):
+                path = os.path.join(listening, name)
+                await self._adopt_unwritten(name, path, os.path.join(base, name))
 
     async def _adopt(self, name: str, state_dir: str) -> None:
         meta = records.read(state_dir, "meta.json")
@@ -202,7 +210,7 @@ class Fleet:
         self.pods[name] = pod
         if ended is None:
             try:
-                snapshot, channel = await self._ask(pod.socket)
+                snapshot, channel = await self._reach(pod, int(meta.get("monitor_pid", 0)))
             except (FileNotFoundError, ConnectionRefusedError):
                 self._mark_lost(pod)  # nobody listens there
                 return
@@ -211,13 +219,7 @@ class Fleet:
                 print(f"pod {name}: its monitor does not answer: {exc}", file=sys.stderr)
                 pod.state, pod.exit = LOST, 125
                 return
-            pod.take(snapshot)
-            self._learn(pod)
-            channel.tag = name
-            channel.rebind(self._frame, self._closed)
-            self._channels[name] = channel
-            self.order(name, "present", here=self._here)
-            self._on_event({"ev": "adopted", "ts": time.time(), "pod": name, "pid": pod.pid})
+            self._adopted(pod, snapshot, channel)
             return
         if pod.group is not None:
             pod.group.remove()
@@ -226,6 +228,43 @@ class Fleet:
         pod.exit = int(ended.get("exit", 125))
         pod.signal = ended.get("signal")
         pod.error = ended.get("error")
+
+    async def _reach(self, pod: Pod, monitor_pid: int) -> tuple[dict[str, Any], Channel]:
+        """``_ask``, also where the socket's name is gone but not who listens there."""
+        end = time.monotonic() + ADOPT_S
+        while True:
+            try:
+                return await self._ask(pod.socket)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if not revive.wake(monitor_pid, f"podsh: {pod.name}"):
+                    raise
+                if time.monotonic() > end:
+                    raise TimeoutError("it makes no socket") from None
+                await asyncio.sleep(0.01)
+
+    async def _adopt_unwritten(self, name: str, path: str, state_dir: str) -> None:
+        """A pod of which nothing could be written down (a full disk); its monitor listens."""
+        pod = Pod(name, "", state_dir, path)
+        pod.named = True  # if it was, its home is the person's
+        try:
+            snapshot, channel = await self._ask(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            os.unlink(path)
+        except (OSError, PodshError, TimeoutError) as exc:
+            print(f"pod {name}: its monitor does not answer: {exc}", file=sys.stderr)
+        else:
+            self.pods[name] = pod
+            self._adopted(pod, snapshot, channel)
+
+    def _adopted(self, pod: Pod, snapshot: dict[str, Any], channel: Channel) -> None:
+        pod.take(snapshot)
+        self._learn(pod)
+        channel.tag = pod.name
+        channel.rebind(self._frame, self._closed)
+        self._channels[pod.name] = channel
+        # a console that the portal of before had comes back soon: until then its word counts
+        self._loop.call_later(0.0 if self._here else COME_BACK_S, self._tell_present, pod.name)
+        self._on_event({"ev": "adopted", "ts": time.time(), "pod": pod.name, "pid": pod.pid})
 
     async def _ask(self, path: str) -> tuple[dict[str, Any], Channel]:
         """Say hello to a live monitor and ask what its pod is."""
@@ -307,6 +346,9 @@ class Fleet:
         found: dict[str, Any] = message["ok"]
         return found
 
+    def _tell_present(self, name: str) -> None:
+        self.order(name, "present", here=self._here)
+
     def present(self, here: bool) -> None:
         """Whether some console is open, told to every monitor: a person may be asked then."""
         if here == self._here:
@@ -349,6 +391,11 @@ class Fleet:
         """Wait for removals under way."""
         if self._removals:
             await asyncio.gather(*self._removals, return_exceptions=True)
+
+    def listen_again(self) -> None:
+        """Have every monitor make its socket anew, where its name is gone."""
+        for name in self._channels:
+            self.order(name, "listen")
 
     def disconnect(self) -> None:
         """Leave all live pods to themselves."""

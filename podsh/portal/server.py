@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import errno
 import os
 import signal
 import traceback
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from podsh import paths
 from podsh.errors import PodshError, TimedOut, UntrustedInput, UsageError
-from podsh.kernel import fds
 from podsh.portal import bounds, chart, launch, networks, podfile, records
 from podsh.portal.decisions import Decisions, path_of
 from podsh.portal.domains import Domains
+from podsh.portal.door import Door
 from podsh.portal.fleet import Fleet
 from podsh.portal.journal import Journal, Wanted
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
@@ -42,8 +41,8 @@ class Portal:
 
     def __init__(self, listener: socket.socket) -> None:
         self.stopped = asyncio.Event()
-        self._listener = listener
         self._loop = asyncio.get_running_loop()
+        self._door = Door(listener, self._loop, self._enter)
         self._journal = Journal(lambda follower: self._closed(follower, None))
         self._remembered = False
         self._fleet = Fleet(self._journal.add)
@@ -66,20 +65,23 @@ class Portal:
         except PodshError as exc:
             os.write(2, f"{exc}\n".encode())  # the first launch says it again
         await self._fleet.adopt()
-        self._listener.setblocking(False)
-        self._loop.add_reader(self._listener.fileno(), self._accept)
+        self._door.open()
+
+    def listen_at(self, listener: socket.socket) -> None:
+        """Go on at this one: the name of the other is gone."""
+        self._door.move(listener)
+        self._fleet.listen_again()
 
     def stop(self) -> None:
         self.stopped.set()
 
     async def close(self) -> None:
         """Stop serving; live pods go on, ended ones without a name of their own are forgotten."""
-        self._loop.remove_reader(self._listener.fileno())
         try:
             os.unlink(os.path.join(paths.runtime_dir(), "portal.sock"))
         except OSError:
             pass
-        self._listener.close()
+        self._door.close()
         self._fleet.disconnect()
         for pod in list(self._fleet.pods.values()):
             if pod.ended and not pod.named:
@@ -88,33 +90,17 @@ class Portal:
         self._fleet.standbys.stop()
         await self._fleet.standbys.bury()
         for client in list(self._clients):
+            client.send(messages.BYE)
+        for client in list(self._clients):
             await _flush(client, 1.0)
             client.close()
 
     # -- connections
 
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except OSError as exc:
-            if exc.errno in (errno.EMFILE, errno.ENFILE):
-                # ready for ever, and never accepted: look away for a moment
-                fileno = self._listener.fileno()
-                self._loop.remove_reader(fileno)
-                self._loop.call_later(0.2, self._listen_again)
-            return
-        try:
-            fds.check_peer(sock)
-        except (PodshError, OSError):
-            sock.close()
-            return
+    def _enter(self, sock: socket.socket) -> None:
         channel = Channel(self._loop, sock, self._frame, self._closed)
         channel.tag = False  # no hello yet
         self._clients.add(channel)
-
-    def _listen_again(self) -> None:
-        if self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _closed(self, channel: Channel, _error: Exception | None) -> None:
         self._clients.discard(channel)

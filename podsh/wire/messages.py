@@ -26,6 +26,9 @@ FILES = "files"  # what the pod sees, by a descriptor of its root
 MONITOR_ROLES = frozenset((PORTAL, ATTACH, EXEC, WATCH, LOGS, FILES))
 ROLES = MONITOR_ROLES | {CLIENT}
 
+# the portal's last word to each client, where it was told to end
+BYE = {"bye": 1}
+
 # states of a pod
 BUILDING = "building"  # the jail is being made
 READY = "ready"  # built, its program not yet started

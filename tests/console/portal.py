@@ -190,6 +190,7 @@ class Portal:
         self._listener.close()
         for client in self._clients:
             try:
+                client.sendall(encode_json(messages.BYE))
                 client.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass

@@ -113,6 +113,10 @@ class Terminal:
         assert self._process.exitstatus is not None
         return int(self._process.exitstatus)
 
+    def kill(self) -> None:
+        """Kill the program, which gets to do nothing any more."""
+        self._process.kill(signal.SIGKILL)
+
     def close(self) -> None:
         """Hang up; what does not end by that is killed."""
         if self._process.isalive():
