@@ -12,7 +12,7 @@ import unicodedata
 import pyte
 
 from podsh.console.filter import ALTERNATE, Filter
-from podsh.console.render import show_text
+from podsh.console.render import show_output
 
 # the largest screen that is drawn
 _MOST_ROWS, _MOST_COLS = 500, 1000
@@ -82,7 +82,7 @@ def last_screen(data: bytes, rows: int, cols: int) -> list[str]:
             drawn.sequence(part)
         else:
             drawn = _Drawn(rows, cols) if switched else normal
-    lines = [show_text(line.rstrip()) for line in drawn.screen.display]
+    lines = [show_output(line.rstrip()) for line in drawn.screen.display]
     while lines and not lines[-1]:
         lines.pop()
     return lines

@@ -86,6 +86,22 @@ def show_text(text: str) -> str:
     return "".join(c if c in _OWN_SIGNS or is_plain(c) else _escape(c) for c in text)
 
 
+def show_output(text: str) -> str:
+    """A line that a program wrote, quoted as such: its symbols and drawing are shown, too."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if is_plain(c) or _symbol(c) else _escape(c) for c in text)
+
+
+def _symbol(char: str) -> bool:
+    import unicodedata
+
+    category = unicodedata.category(char)
+    if char in _BLANK or category[0] not in "SP":
+        return False
+    return unicodedata.bidirectional(char) not in _RIGHT_TO_LEFT
+
+
 def show_lines(text: str) -> str:
     """Several sentences, their line ends kept; those after the first are indented, since what they
     quote may have had line ends of its own."""
@@ -200,7 +216,7 @@ def plain_lines(data: bytes, width: int = MAX_LINE) -> list[str]:
         if "\b" in line:
             line = _struck(line)
         line = line.expandtabs()
-        lines.append(show_text(line[:width]) + ("…" if len(line) > width else ""))
+        lines.append(show_output(line[:width]) + ("…" if len(line) > width else ""))
     if lines and not lines[-1]:
         lines.pop()
     return lines

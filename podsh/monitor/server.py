@@ -316,8 +316,8 @@ class Server:
             former.send({"ev": "taken"})
             former.finish()
         channel.send({"ev": "attached"})
-        terminal.resize(*size)
-        terminal.redraw()
+        if not terminal.resize(*size):
+            terminal.redraw()
         self.notify({"ev": "attached"})
 
     def _root(self, channel: Channel) -> None:
@@ -333,8 +333,8 @@ class Server:
         if program is None or program.terminal is None or program.terminal.ended:
             return  # its end is told
         program.terminal.hold(channel, replay=True)
-        program.terminal.resize(*_size(message))
-        program.terminal.redraw()
+        if not program.terminal.resize(*_size(message)):
+            program.terminal.redraw()
 
     def _watch(self, channel: Channel, message: dict[str, Any]) -> None:
         """Output only. replay: first what is there already, and the program is made to draw its

@@ -238,16 +238,17 @@ class Terminal:
         """Rows and columns."""
         return self._size
 
-    def resize(self, rows: int, cols: int) -> None:
-        """The kernel sends SIGWINCH where the size changes; who watches is told."""
+    def resize(self, rows: int, cols: int) -> bool:
+        """The kernel sends SIGWINCH where the size changes, and who watches is told: whether."""
         if not (0 < rows < 65536 and 0 < cols < 65536):
-            return
+            return False
         changed = self._size != (rows, cols)
         self._size = (rows, cols)
         self._set_size(rows, cols)
         if changed:
             for watcher in self.watchers:
                 watcher.send({"ev": "size", "rows": rows, "cols": cols})
+        return changed
 
     def _set_size(self, rows: int, cols: int) -> None:
         """man 2 TIOCSWINSZ"""
