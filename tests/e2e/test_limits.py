@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.helpers import cgroups
+from tests.helpers.needs import needs_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ SPIN = (
 @pytest.fixture
 def limited(make_podsh: Callable[[], Podsh]) -> Iterator[Podsh]:
     """A podsh that may make groups, with the profile ``small``."""
+    needs_kernel("cgroup-delegation")
     podsh = make_podsh()
     podsh.profile("small", SMALL)
     with cgroups.delegated(podsh):
