@@ -90,6 +90,7 @@ def test_quitting_with_live_pods(podsh: Podsh) -> None:
     time.sleep(0.5)  # the tmux server frees its socket
     with podsh.tmux() as t:
         t.wait(r"Pods: stays\.")
+        t.wait(PROMPT)  # before that C-d would be the terminal's
         t.keys("C-d")
         t.wait("keep, kill or stay")
         t.type("kill")
