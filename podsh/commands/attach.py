@@ -75,7 +75,8 @@ def attach_to(name: str, context: Context, *, watch: bool = False, raw: bool = F
                 key=key,
                 name=show(name, 40),
             )
-            context.last_pod = name
+            if not watch:
+                context.last_pod = name
             return conclude(attachment, context, name)
         finally:
             channel.close()

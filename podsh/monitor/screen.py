@@ -60,7 +60,7 @@ class Screen:
             self._switch(found)
             if before != self.alternate:
                 if not before:
-                    self._keep(data[at : found.start()])
+                    self._add(data[at : found.start()])
                 at = found.end()
             elif found[0] == b"\x1bc":
                 at = found.end()
@@ -86,9 +86,11 @@ class Screen:
                     self.alternate = found[2] == b"h"
 
     def _keep(self, data: bytes) -> None:
-        """Of the normal screen."""
-        if self.alternate or not data:
-            return
+        """What is on the normal screen, if that is shown."""
+        if data and not self.alternate:
+            self._add(data)
+
+    def _add(self, data: bytes) -> None:
         self._ring.append(data)
         self._ring_bytes += len(data)
         while self._ring_bytes > RING_BYTES and len(self._ring) > 1:

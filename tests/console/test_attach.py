@@ -92,6 +92,63 @@ def test_the_fence_swallows_the_terminals_answers() -> None:
         assert b"[?1;2c" not in p.screen.rpartition(b"\x1b[5n")[2]
 
 
+def test_the_fence_is_not_the_answer_to_a_question_of_the_pods() -> None:
+    """It asks the same just before: what comes between the two answers is not left either."""
+    with Person(alternate=True, answers=False) as p:
+        p.send(b"\x1b[5n")
+        p.sees(rb"\x1b\[5n")
+        p.type(b"\x1b[0n")
+        p.typed(b"\x1b[0n")  # it was answered: this one does not count
+        p.send(b"\x1b[5n\x1b[5n\x1b[c")
+        p.sees(rb"\x1b\[c")
+        p.type(b"\x1d")
+        p.message(op="detach")
+        p.send({"ev": "detached"})
+        p.sees(rb"\x1b\[c.*\x1b\[5n")
+        p.type(b"\x1b[0n\x1b[0n\x1b[?1;2c")
+        for _ in range(3):
+            p.pump()
+        assert p.process.isalive()
+        p.type(b"\x1b[0n")
+        assert p.outcome()["restored"]
+        assert b"[?1;2c" not in p.screen.rpartition(b"\x1b[5n")[2]
+
+
+def test_who_watches_types_nothing() -> None:
+    with Person(alternate=True, watch=True) as p:
+        p.send({"ev": "watching"}, b"seen\x1b[c\x1b[6n")
+        p.sees(b"seen")
+        p.type(b"ls\r")
+        p.type(b"\x1d")
+        p.message(op="detach")
+        p.send({"ev": "detached"})
+        assert p.outcome()["reason"] == "attention"
+        assert p.keys == b""
+        assert b"\x1b[c" not in p.screen
+    with Person(alternate=True, watch=True, filtered=False) as p:
+        p.send({"ev": "watching"}, b"seen")
+        p.sees(b"seen")
+        p.type(b"\x03")
+        p.message(op="detach")
+        p.send({"ev": "detached"})
+        assert p.outcome()["restored"]
+
+
+def test_what_is_filtered_and_what_is_not() -> None:
+    hostile = b"a\x1b]52;c;QUJD\x07b\x1b[2hc"
+    with Person(alternate=True) as p:
+        p.send(hostile)
+        p.sees(b"abc")
+        p.send(EXIT)
+        assert p.outcome()["tail"] == "abc"
+    with Person(filtered=False) as p:
+        p.send(STARTED, hostile)
+        p.sees(rb"\x1b\[2hc")
+        p.send(EXIT)
+        p.outcome()
+        assert p.screen.startswith(hostile)
+
+
 def test_a_terminal_that_answers_nothing_costs_half_a_second() -> None:
     with Person(alternate=True, answers=False) as p:
         p.send(b"x")
