@@ -99,8 +99,9 @@ def podsh(
 
 
 @pytest.fixture(scope="session")
-def wires(watch: processes.Watch) -> Iterator[Wires]:
-    """A host with an outside, where ``there`` is."""
+def wires(watch: processes.Watch, serving: object) -> Iterator[Wires]:
+    """A host with an outside, where ``there`` is. Ends before ``serving``, which looks for what is
+    left behind by then."""
     if "root" not in callers.names():
         pytest.skip("root makes the networks of these tests")
     with Wires() as made:

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from podsh.errors import UsageError
 from podsh.kernel import helper, namespaces
@@ -140,6 +140,12 @@ class Given:
         except BaseException:
             self.close()
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Once the monitor has them, or never will: a maker of links ends with the last copy."""

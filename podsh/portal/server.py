@@ -216,31 +216,28 @@ class Portal:
             promised = [p for p in self._promised.get(client, ()) if not p.ended]
             self._promised[client] = [*promised, pod]
         request = {key: message.get(key) for key in _REQUEST}
-        try:
+        with given:  # which the launch closes once the monitor has it
             pod.group = bounds.group_for(plan)
-        except BaseException:
-            given.close()
-            raise
-        await fleet.launch(
-            pod,
-            {
-                "plan": plan.to_wire(),
-                "xserver": launch.xserver_fields(xserver, pod.state_dir),
-                "state_dir": pod.state_dir,
-                "socket": pod.socket,
-                "detach": detach,
-                "named": pod.named,
-                "source": source,
-                "home": launch.own_home(plan),
-                "group": pod.group.to_wire() if pod.group else None,
-                "rm": pod.remove,
-                "rows": int(message.get("rows", 24)),
-                "cols": int(message.get("cols", 80)),
-                "request": request,
-                "policy": start.policy,
-            },
-            given,
-        )
+            await fleet.launch(
+                pod,
+                {
+                    "plan": plan.to_wire(),
+                    "xserver": launch.xserver_fields(xserver, pod.state_dir),
+                    "state_dir": pod.state_dir,
+                    "socket": pod.socket,
+                    "detach": detach,
+                    "named": pod.named,
+                    "source": source,
+                    "home": launch.own_home(plan),
+                    "group": pod.group.to_wire() if pod.group else None,
+                    "rm": pod.remove,
+                    "rows": int(message.get("rows", 24)),
+                    "cols": int(message.get("cols", 80)),
+                    "request": request,
+                    "policy": start.policy,
+                },
+                given,
+            )
         notes = [*start.notes, *plan.notes]
         if plan.program.log:
             notes.append(f"what it writes is kept in {plan.program.log}")

@@ -85,13 +85,13 @@ class Wires:
 
     def __enter__(self) -> Self:
         ip = needs_program("ip")
-        made = not os.path.isdir(ADMIN)
+        # stays: another suite may have its own mounted there, which would go with the directory
         os.makedirs(ADMIN, exist_ok=True)
-        self._made_admin = made
         self._held = [_holder("--mount", "--propagation", "private", "--net"), _holder("--net")]
         self.host, self.outside = (holder.pid for holder in self._held)
         self.at_host("mount", "-t", "tmpfs", "-o", "mode=0755", "admin", ADMIN)
         # as udev makes it, whatever it is here
+        self.at_host("mkdir", "-p", "/dev/net")
         self.at_host("mount", "-t", "tmpfs", "-o", "mode=0755", "dev", "/dev/net")
         self.at_host("mknod", "-m", "0666", "/dev/net/tun", "c", "10", "200")
         for words in (
@@ -121,9 +121,6 @@ class Wires:
             holder.wait()
             assert holder.stdout is not None
             holder.stdout.close()
-        if self._made_admin:
-            with contextlib.suppress(OSError):
-                os.rmdir(ADMIN)
 
     def enter(self, pid: int) -> list[str]:
         """The words before a command that runs it there."""
