@@ -68,7 +68,7 @@ class Server:
     def __init__(self, loop: Loop, pod: Pod, listener: socket.socket, path: str) -> None:
         self.pod = pod
         self.path = path
-        self.portal: Channel | None = None
+        self.portals: dict[Channel, None] = {}  # one, and while another adopts the pod, that too
         self.clients: set[Channel] = set()
         self._listener = listener
         self._made = _identity(path)
@@ -132,18 +132,17 @@ class Server:
         channel.tag = Session()
         channel.tag.role = "portal"
         self.clients.add(channel)
-        self.portal = channel
+        self.portals[channel] = None
         return channel
 
     def notify(self, event: dict[str, Any]) -> None:
         """Tell the portal; without one the event is only in the pod's own records."""
-        if self.portal is not None:
-            self.portal.send(event)
+        for portal in self.portals:
+            portal.send(event)
 
     def _closed(self, channel: Channel, _error: Exception | None) -> None:
         self.clients.discard(channel)
-        if channel is self.portal:
-            self.portal = None
+        self.portals.pop(channel, None)
         session: Session = channel.tag
         self._leave(channel)
         program = session.program
@@ -182,7 +181,7 @@ class Server:
             if kind != DATA and "id" in payload:
                 answer["id"] = payload["id"]
             channel.send(answer)
-        except (KeyError, TypeError, ValueError) as exc:
+        except messages.BAD_MESSAGE as exc:
             error = UntrustedInput(f"bad message: {type(exc).__name__}")
             channel.send({"error": error.to_wire()})
             channel.close()
@@ -204,7 +203,7 @@ class Server:
         answer = messages.hello_answer(os.getpid())
         channel.send(answer | {"pod": self.pod.jail.name, "state": self.pod.state})
         if role == "portal":
-            self.portal = channel
+            self.portals[channel] = None
 
     def _main_terminal(self) -> Terminal:
         main = self.pod.main

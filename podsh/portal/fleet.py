@@ -118,7 +118,7 @@ class Fleet:
         elif kind == JSON and "ev" in payload:
             try:
                 self._apply(channel.tag, payload)
-            except (KeyError, TypeError, ValueError) as exc:
+            except messages.BAD_MESSAGE as exc:
                 print(f"pod {channel.tag}: {exc}", file=sys.stderr)
 
     def _closed(self, channel: Channel, _error: Exception | None) -> None:

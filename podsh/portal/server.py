@@ -143,7 +143,7 @@ class Portal:
                 channel.send({"id": ident, "ok": answer})
         except PodshError as exc:
             channel.send({"id": ident, "error": exc.to_wire()})
-        except (KeyError, TypeError, ValueError) as exc:
+        except messages.BAD_MESSAGE as exc:
             error = UsageError(f"bad message: {type(exc).__name__}: {exc}", place="portal")
             channel.send({"id": ident, "error": error.to_wire()})
         except OSError as exc:

@@ -26,6 +26,9 @@ FILES = "files"  # what the pod sees, by a descriptor of its root
 MONITOR_ROLES = frozenset((PORTAL, ATTACH, EXEC, WATCH, LOGS, FILES))
 ROLES = MONITOR_ROLES | {CLIENT}
 
+# what a message raises whose fields are not of the kinds that they are taken for
+BAD_MESSAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 # the portal's last word to each client, where it was told to end
 BYE = {"bye": 1}
 
