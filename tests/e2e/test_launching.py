@@ -93,7 +93,7 @@ def test_an_init_script_can_be_ended(podsh: Podsh) -> None:
     with podsh.terminal("run", "-n", "slow", *shown, "--", "echo", "started") as terminal:
         terminal.expect("begun")
         terminal.send("\x03")
-        terminal.expect("the init script was ended by signal 2")
+        terminal.expect(r"the init script was ended\s+by signal 2")
         assert terminal.wait() == 125
     assert podsh.state_of("slow") == "failed"
 
