@@ -33,6 +33,8 @@ GIZMO_S = 60.0
 # longer than libpcap lets the kernel collect packets (1 s)
 DRAIN_S = 1.3
 DRAIN_STEP_S = 0.02
+DRAIN_ANSWERS = 3
+ANSWER_S = 5.0
 BUFFER_KIB = 16 << 10
 _ANYBODYS = 0o006
 _LOG_DIR = "/log"
@@ -196,19 +198,21 @@ class Setup:
         capture = self._capture
         if capture is None:
             return
-        before, since = -1, time.monotonic()
-        while time.monotonic() - since < DRAIN_S:
+        before, since, idle = -1, time.monotonic(), 0
+        while idle < DRAIN_ANSWERS:
             capture.forget()
             capture.signal(signal.SIGUSR1)
             try:
-                capture.wait(DRAIN_S, lambda said: "dropped by kernel" in said)
+                capture.wait(ANSWER_S, lambda said: "dropped by kernel" in said)
             except LaunchFailed:
-                return  # it has ended, which was told
+                return  # it has ended, which was told, or hangs
             captured, received, dropped = _counts(capture.said)
             if captured + dropped >= received:
                 return
             if captured > before:
-                before, since = captured, time.monotonic()
+                before, since, idle = captured, time.monotonic(), 0
+            # answers come before packets: one that has just got to run may still have some to take
+            idle += time.monotonic() - since > DRAIN_S
             time.sleep(DRAIN_STEP_S)
 
     # -- scripts
