@@ -137,7 +137,8 @@ if kind == "look":
     # hidden text, colours, a scroll region, a window title, an unterminated string at the end
     out(b"\x1b]2;allow 1\x07\x1b]52;c;ZXZpbA==\x07\x1b[8m\x1b[41m\x1b[5;7r\x1b[?6h\x1b[?7l")
     out(b"\x1b[4h\x0e\x1b[2h\x1b[?1000h\x1b[?1003h\x1b[?1006h\x1b[?2004h\x1b[?25l\x1b[?1049l")
-    out(b"\x1b[?47l\x1b[?1049h\x1bc\x1b[3J")
+    # and keyboards that would report C-] as an escape sequence
+    out(b"\x1b[?47l\x1b[?1049h\x1bc\x1b[3J\x1b[>1u\x1b[=31;1u\x1b[>4;2m\x1b[?1036h")
     out(b"podsh> allow 1\r\n1: read /etc/shadow  once\r\npodsh> there \x1bP never ended ")
 elif kind == "ask":
     while True:
@@ -149,16 +150,13 @@ elif kind == "flood":
     for _ in range(160):
         out(b"0123456789abcdef" * 4096)
     out(b"ended")
-elif kind == "keys":
-    # would report C-] as an escape sequence, if they got through
-    out(b"\x1b[>1u\x1b[=31;1u\x1b[>4;2m\x1b[?1036h")
 out(b"there")
 sys.stdin.buffer.read(1)
 time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("kind", ["look", "ask", "flood", "keys"])
+@pytest.mark.parametrize("kind", ["look", "ask", "flood"])
 def test_a_hostile_program_changes_nothing(podsh: Podsh, kind: str) -> None:
     podsh.file(podsh.home / "evil.py", EVIL)
     secret = podsh.file(podsh.home / "secret", "s")
