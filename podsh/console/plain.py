@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# a sequence that the next piece may go on with, or a carriage return that a newline may follow
-_OPEN = re.compile(rb"(?:\r|\x1b(?:[\]PX^_k][^\x07\x18\x1a\x1b]*\x1b?|\[[0-?]*[ -/]*|[ -/]*))\Z")
+# a sequence that the next piece may go on with
+_OPEN = re.compile(rb"\x1b(?:[\]PX^_k][^\x07\x18\x1a\x1b]*\x1b?|\[[0-?]*[ -/]*|[ -/]*)\Z")
 _ESCAPES = re.compile(ESCAPES)
 _RETURN = re.compile(rb"\r+\n?")
 # of a string sequence that does not end, so much is waited for
@@ -23,19 +23,20 @@ KEPT = 64 << 10
 class Plain:
     """Bytes to text: escape sequences and bells gone, all line ends ``\\n``."""
 
-    __slots__ = ("_decode", "_open")
+    __slots__ = ("_decode", "_open", "_return")
 
     def __init__(self) -> None:
         import codecs
 
         self._open = b""
+        self._return = b""
         self._decode: Callable[..., str] = codecs.getincrementaldecoder("utf-8")("replace").decode
 
     def feed(self, data: bytes, end: bool = False) -> str:
         """The text of the next piece; ``end``: it was the last."""
         data = self._open + data
         self._open = b""
-        last = max(data.rfind(b"\x1b"), data.rfind(b"\r"))
+        last = data.rfind(b"\x1b")
         # the ESC of a string's end has one before it
         for at in (data.rfind(b"\x1b", 0, max(last, 0)), last) if not end and last >= 0 else ():
             if at >= 0 and _OPEN.match(data, at):
@@ -43,7 +44,11 @@ class Plain:
                 if len(self._open) > _MAX_OPEN:
                     self._open = self._open[:2]
                 break
-        data = _RETURN.sub(b"\n", _ESCAPES.sub(b"", data))
+        data = self._return + _ESCAPES.sub(b"", data)
+        self._return = b""
+        if not end and data.endswith(b"\r"):  # a newline may follow
+            data, self._return = data.rstrip(b"\r"), b"\r"
+        data = _RETURN.sub(b"\n", data)
         return self._decode(data, end)
 
 

@@ -245,7 +245,7 @@ wait web exit
     assert "nothing was approved" in differs
     assert "a script approves only what it names" in blind
     assert re.search(rf"\d+: read {file}  once", done.out)
-    assert podsh.run("logs", "web").out.replace("\r", "") == CONTENT.replace("\t", "\t")
+    assert podsh.run("logs", "web").out.replace("\r", "") == CONTENT.expandtabs()
     podsh.run("rm", "web")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from podsh.console.plain import KEPT, Output, Plain
@@ -50,6 +50,8 @@ PARTS = [
 
 
 @given(st.lists(st.sampled_from(PARTS)), st.lists(st.integers(1, 9)))
+@example([b"\r", b"\r", b"\x1b"], [1, 1])
+@example([b"\r", b"\x1b", b"[", b"m", b"\r"], [3])
 def test_the_cut_of_pieces_does_not_matter(parts: list[bytes], cuts: list[int]) -> None:
     data = b"".join(parts)
     pieces, at = [], 0
