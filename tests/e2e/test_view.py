@@ -215,3 +215,15 @@ def test_pod_file_noproc_and_no_exec(podsh: Podsh) -> None:
     done = podsh.run("run", "--rm", "-p", str(podsh.base / "bare.pod"), "--", "sh", "-c", script)
     assert done.err.count("Permission denied") == 2, done.err
     assert "/proc" in done.err
+
+
+def test_a_thousand_binds(podsh: Podsh) -> None:
+    folder = podsh.directory("thousand")
+    for number in range(1000):
+        (folder / f"f{number}").touch()
+    text = 'extends = "base"\n[access]\ndomain = false\n'
+    binds = "".join(f'[[fs.bind]]\npath = "{folder}/f{number}"\n' for number in range(1000))
+    podsh.profile("thousand", text + binds)
+    # what is only on the way cannot be listed
+    script = f"n=0; for i in $(seq 0 999); do test -f {folder}/f$i && n=$((n+1)); done; echo $n"
+    assert podsh.pod("sh", "-c", script, options=("-p", "thousand")).out == "1000\n"
