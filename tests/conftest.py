@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from tests.helpers.callers import Caller
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--minutes", type=float, default=5.0, help="of each soak at random (make soak ARGS=…)"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that take longest come first."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
