@@ -130,6 +130,7 @@ def test_names_that_would_move_the_cursor(podsh: Podsh) -> None:
         assert [row["id"] for row in waiting(podsh)] == [ident]
         t.type("n")
         t.wait(r"web +- \d+ +read")
+        t.wait(PROMPT)  # what is typed before belongs to the dialog
         t.type(f"source {directory}/x")
         t.keys("Tab")
         t.wait(r"podsh> source \$'/")
