@@ -160,7 +160,10 @@ def test_questions_to_the_terminal_do_not_reach_the_prompt(podsh: Podsh) -> None
         t.wait(PROMPT)
         t.type(f"run --rm -n evil -- sh -c 'while printf \"{questions}\"; do sleep .01; done'")
         t.keys("Enter")
-        time.sleep(1)
+        end = time.monotonic() + 20
+        while "evil - podsh" not in t.call("display", "-p", "#{pane_title}"):
+            assert time.monotonic() < end, "not attached"
+            time.sleep(0.05)
         t.keys("C-]")
         t.wait(r"evil +\. +start")
         time.sleep(0.3)
