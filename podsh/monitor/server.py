@@ -287,6 +287,8 @@ class Server:
                 channel.finish()
                 return
             channel.send({"ev": "started", "pid": result.pid})
+            if channel.tag.detached:
+                return  # before it had begun: it lives on
             if channel.closed:
                 self.pod.owner_gone(result)
             elif hold and result.terminal is not None:
