@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from tests.helpers.callers import Caller
 
 # a child whose stat, open and access are held, told by words which path to look at; what comes
@@ -121,11 +119,10 @@ print(json.dumps(found))
 
 
 def test_only_what_may_lack_something_is_asked_about(
-    caller: Caller, command: Path, tmp_path_factory: pytest.TempPathFactory
+    caller: Caller, command: Path, ground: Path
 ) -> None:
-    top = tmp_path_factory.mktemp("answers")
-    for each in (top, top.parent, top.parent.parent):
-        each.chmod(0o711)
+    top = ground / f"answers-{caller.name}"
+    top.mkdir()
     caller.own(top)
     done = subprocess.run(
         [str(command.parent / "python"), "-I", "-c", SCRIPT, str(top)],
