@@ -53,7 +53,7 @@ class Talk:
                 return
             before = self.dialog.review.armed_at
             self.type(key)
-            self.until(lambda: done() or self.dialog.review.armed_at != before)
+            self.until(lambda before=before: done() or self.dialog.review.armed_at != before)
 
     def type(self, text: str) -> None:
         self.keys.send_text(text)
