@@ -44,6 +44,7 @@ def _bind(name: str, result: type | None, *parameters: type) -> ctypes._NamedFun
 
 _new = _bind("answers", c_void_p, c_uint32, c_int)
 _rule = _bind("answers_rule", None, c_void_p, *(c_uint32, c_int, c_int, c_int, c_int, c_uint32))
+_connect = _bind("answers_connect", None, c_void_p, c_int)
 _device = _bind("answers_device", c_int, c_void_p, c_uint64, c_int)
 _believe = _bind("answers_believe", None, c_void_p, c_void_p)
 _forget = _bind("answers_forget", None, c_void_p)
@@ -66,6 +67,10 @@ class Answers:
             raise MemoryError
         for rule in rules:
             _rule(self._at, *rule)
+
+    def connect(self, number: int) -> None:
+        """The number of connect(2), whose addresses are believed to be nobody's as well."""
+        _connect(self._at, number)
 
     def own(self, device: int) -> None:
         """A filesystem of the pod's own: what nobody may read there is a place to mount on, and
@@ -114,8 +119,8 @@ class Desk:
         return NOTIF.unpack(self._note)
 
     def believe(self) -> None:
-        """The call received last lacked nothing that is to be had: for a while, nor do others
-        like it."""
+        """The call received last lacked nothing that is to be had, or connects to nobody: for a
+        while, so do others like it."""
         _believe(self._answers, self._at)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from podsh.jail import grant, orders, whole
 from podsh.jail.owned import Owned
-from podsh.kernel import notify, syscalls
+from podsh.kernel import notify
 from podsh.monitor.audit import Audit
 from podsh.monitor.calls import Calls
 from podsh.monitor.connect import Connect, Connector
@@ -67,7 +67,6 @@ class Channel:
         self._listeners: Listeners | None = None
         self._connector: Connector | None = None
         self._owned: Owned | None = None
-        self._connects = syscalls.NAMES.get(syscalls.native(), {}).get("connect", -1)
         self._calls: Calls | None = None
         self._refused: deque[dict[str, Any]] = deque()  # calls, not yet told of
         if jail.spec.report or jail.spec.trace:
@@ -132,16 +131,14 @@ class Channel:
             call.proceed()
 
     def _other(self, listener: int, note: Notification) -> bool:
-        """In a listener's thread: a call that names no path of its own."""
-        if note.nr != self._connects:
-            return False
+        """In a listener's thread: a connect(2)."""
         assert self._connector is not None
         try:
-            self._connector.handle(listener, note)
+            return self._connector.handle(listener, note)
         except Exception:
             traceback.print_exc()  # the portal's log; the thread goes on, the connect never does
             notify.refuse(listener, note.id, errno.EACCES)
-        return True
+            return False
 
     def _is_own(self, fd: int) -> bool:
         """In a listener's thread: whether a socket's file is on a filesystem of the pod's, or one

@@ -122,13 +122,15 @@ class Connector:
                 self._diagnosis[1].close()
                 self._diagnosis = None
 
-    def handle(self, listener: int, note: notify.Notification) -> None:
-        """Answer a connect(2), now or later. Waits for nobody."""
+    def handle(self, listener: int, note: notify.Notification) -> bool:
+        """Answer a connect(2), now or later. Waits for nobody. True: nothing is at its path."""
         try:
             connect, free = self._copied(listener, note)
         except OSError as exc:
+            # or it is its caller that is missing
+            nothing = exc.errno == errno.ENOENT and notify.valid(listener, note.id)
             notify.refuse(listener, note.id, exc.errno or errno.EACCES)
-            return
+            return nothing
         if not connect.alive():
             # what was read may have been another process's of the same number
             connect.close()
@@ -136,6 +138,7 @@ class Connector:
             self.approve(connect)
         else:
             self._ask(connect)
+        return False
 
     def approve(self, connect: Connect) -> None:
         """Carry it out, and answer with its result."""

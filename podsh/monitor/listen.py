@@ -93,17 +93,17 @@ class Listeners:
         self,
         live: Live,
         lacking: Callable[[Held], None],
-        others: Callable[[int, Notification], bool],
+        connects: Callable[[int, Notification], bool],
         calls: Calls | None = None,
     ) -> None:
-        """others: for calls without a path of their own, True if it took the call.
+        """connects: answers connect(2), True if there was nothing at a path that it names.
 
         calls: of a pod with lists of calls, or one that is traced.
         """
         self.live = live
         self.served: set[int] = set()  # listeners, each by a thread
         self._lacking = lacking
-        self._others = others
+        self._connects = connects
         self._arch = syscalls.native()
         self._names = _NAMES
         self._calls = calls
@@ -112,6 +112,8 @@ class Listeners:
         # where programs make roots of their own, or calls are counted, each is looked at here
         all_here = calls is not None or live.nested
         self._answers = Answers(self._audit, live.root, () if all_here else _RULES)
+        if not all_here:
+            self._answers.connect(syscalls.number("connect"))
         for device in live.own:
             self._answers.own(device)
         for device in live.masks:
@@ -192,9 +194,12 @@ class Listeners:
 
     def _slow(self, listener: int, note: Notification, reader: Reader, desk: Desk) -> None:
         name = self._names.get(note.nr, "")
-        if name not in CALLS or name == "connect":
-            if not self._others(listener, note):
-                notify.proceed(listener, note.id)
+        if name == "connect":
+            if self._connects(listener, note):
+                desk.believe()
+            return
+        if name not in CALLS:
+            notify.proceed(listener, note.id)
             return
         lacking: list[Want] = []
         try:

@@ -185,6 +185,27 @@ def _is_ext(path: Path) -> bool:
     return said.stdout.startswith("ext")
 
 
+LATE = (
+    TRY
+    + """
+path = sys.argv[1]
+print(tried(path), tried(path), flush=True)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(path)
+listening.listen()
+print(tried(path), flush=True)
+os.unlink(path)
+print(tried(path), tried(path + "x"), flush=True)
+"""
+)
+
+
+def test_a_server_that_comes_late(podsh: Podsh) -> None:
+    """Nothing is there, again and again, and then there is: who waits for it finds it at once."""
+    done = podsh.pod(*python(LATE, "/tmp/late.sock"))
+    assert (done.out, done.err) == ("ENOENT ENOENT\nconnected\nENOENT ENOENT\n", "")
+
+
 def test_abstract_address_of_the_hosts_network(podsh: Podsh) -> None:
     name = f"podsh-e2e-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as host:

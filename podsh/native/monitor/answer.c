@@ -16,9 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +53,7 @@ struct belief {
 struct answers {
 	uint32_t arch;
 	int root;
+	int connect; /* the number of connect(2); -1: not answered here */
 	uint64_t count; /* calls that came */
 	pthread_mutex_t lock; /* of what follows */
 	size_t own_count, mask_count;
@@ -69,6 +72,7 @@ struct desk {
 EXPORT struct answers *podsh_answers(uint32_t arch, int root);
 EXPORT void podsh_answers_rule(struct answers *all, uint32_t nr, int path, int by, int flags,
                                int looks, uint32_t writes);
+EXPORT void podsh_answers_connect(struct answers *all, int nr);
 EXPORT int podsh_answers_device(struct answers *all, uint64_t device, int masks);
 EXPORT void podsh_answers_believe(struct answers *all, const struct desk *desk);
 EXPORT void podsh_answers_forget(struct answers *all);
@@ -89,7 +93,7 @@ struct answers *podsh_answers(uint32_t arch, int root)
 		free(beliefs);
 		return NULL;
 	}
-	*all = (struct answers){.arch = arch, .root = root, .beliefs = beliefs};
+	*all = (struct answers){.arch = arch, .root = root, .connect = -1, .beliefs = beliefs};
 	pthread_mutex_init(&all->lock, NULL);
 	for (size_t nr = 0; nr < CALLS; nr++)
 		all->rules[nr].path = -1;
@@ -103,6 +107,12 @@ void podsh_answers_rule(struct answers *all, uint32_t nr, int path, int by, int 
 	if (nr < CALLS)
 		all->rules[nr] =
 		        (struct rule){(int8_t)path, (int8_t)by, (int8_t)flags, looks != 0, writes};
+}
+
+/* Before the first call is served. */
+void podsh_answers_connect(struct answers *all, int nr)
+{
+	all->connect = nr;
 }
 
 /* A filesystem of the pod's own, in which what nobody may read is only a place to mount on; or one
@@ -144,9 +154,11 @@ static uint64_t key_of(const struct answers *all, const struct desk *desk)
 		return 0;
 	const struct rule *rule = &all->rules[data->nr];
 	uint64_t hash = mix(0, (uint64_t)data->nr);
+	if (data->nr != all->connect && rule->path < 0)
+		return 0;
 	hash = mix(hash, rule->by < 0 ? 0 : data->args[rule->by]);
 	hash = mix(hash, rule->flags < 0 ? 0 : data->args[rule->flags]);
-	if (!rule->looks)
+	if (!rule->looks && data->nr != all->connect)
 		return desk->object ? mix(hash, desk->object) | 1 : 0;
 	for (const char *at = desk->path; *at; at++)
 		hash = mix(hash, (unsigned char)*at);
@@ -354,6 +366,31 @@ static bool lacks_nothing(struct answers *all, struct desk *desk)
 	return is_believed(all, desk);
 }
 
+/* A connect to a socket's path that a moment ago was on the host as little as it is in the pod now:
+ * the same again, whoever asks. Nothing is carried out, so what is read here may change as it likes. */
+static bool is_nobodys(struct answers *all, struct desk *desk)
+{
+	const struct seccomp_data *data = &desk->note.data;
+	struct sockaddr_un address = {0};
+	uint32_t length = (uint32_t)data->args[2];
+	struct iovec local = {&address, length}, remote = {(void *)data->args[1], length};
+	if (data->nr != all->connect || data->arch != all->arch)
+		return false;
+	if (length <= sizeof address.sun_family || length > sizeof address ||
+	    process_vm_readv((pid_t)desk->note.pid, &local, 1, &remote, 1, 0) != (ssize_t)length ||
+	    address.sun_family != AF_UNIX || address.sun_path[0] != '/')
+		return false;
+	memcpy(desk->path, address.sun_path, sizeof address.sun_path);
+	desk->path[length - sizeof address.sun_family] = '\0';
+	if (!is_believed(all, desk))
+		return false;
+	/* the pod's own may have come since */
+	int fd = look(all->root, desk->path, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 && errno == ENOENT;
+}
+
 /* Answers what lacks nothing, until there is a call on the desk that may: 0. Or an errno of
  * receiving: ENOENT, its caller died or nobody is left under the filter. */
 int podsh_answers_serve(struct answers *all, int listener, struct desk *desk)
@@ -363,12 +400,13 @@ int podsh_answers_serve(struct answers *all, int listener, struct desk *desk)
 		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &desk->note))
 			return errno;
 		__atomic_add_fetch(&all->count, 1, __ATOMIC_RELAXED);
-		if (!lacks_nothing(all, desk))
+		struct seccomp_notif_resp answer = {.id = desk->note.id};
+		if (lacks_nothing(all, desk))
+			answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+		else if (is_nobodys(all, desk))
+			answer.error = -ENOENT;
+		else
 			return 0;
-		struct seccomp_notif_resp answer = {
-			.id = desk->note.id,
-			.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE,
-		};
 		/* ENOENT: the caller is gone */
 		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) && errno != ENOENT)
 			return errno;
