@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -102,7 +103,9 @@ async def _serve(listener: socket.socket, ready_fd: int) -> None:
     gc.set_threshold(20_000, 10, 10)
     process.set_dumpable(False)
     if ready_fd >= 0:
-        os.write(ready_fd, b"\n")
+        # who started it may be gone: others come
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ready_fd, b"\n")
         os.close(ready_fd)
     await portal.stopped.wait()
     revive.forget()

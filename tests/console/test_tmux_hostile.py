@@ -142,4 +142,5 @@ def test_names_that_would_move_the_cursor(podsh: Podsh) -> None:
         enter(t, "kill -s KILL web")
         t.wait(r"web +\. +killed by KILL")
         leave(t)
+    podsh.wait_state("web", "exited")
     file.unlink()
