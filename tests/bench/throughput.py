@@ -65,8 +65,11 @@ def seconds(argv: Sequence[str], podsh: Podsh, keys: bytes = b"") -> float:
         os.write(fd, keys)
     start = 0.0
     try:
-        while os.read(fd, READ_BYTES):
+        while data := os.read(fd, READ_BYTES):
             start = start or time.perf_counter()
+            # as terminals do: who leaves one waits for that
+            if b"\x1b[5n" in data[-64:]:
+                os.write(fd, b"\x1b[0n")
     except OSError:
         pass  # EIO: the end
     took = time.perf_counter() - start
