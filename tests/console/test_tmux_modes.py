@@ -86,7 +86,7 @@ def test_twenty_columns(podsh: Podsh) -> None:
         t.wait(r"^    cat \(pid \d+|^    .*cat")
         t.wait(r"^ 1 pod  1 waiting")
         enter(t, "requests")
-        t.wait("ID  POD")
+        t.wait(r"ID +POD")
         text = "".join(line.strip() for line in t.screen())
         assert name in text
         enter(t, "review")
