@@ -128,10 +128,9 @@ async def test_events_print_above_the_prompt(
         portal.event(ev="start", argv=["make"], pid=401)
         portal.event(ev="attached")
         portal.event(ev="ready")
-        await d.until(lambda: not d.console._pending and not d.console.feed._lines)
+        await d.until(lambda: "web   .    start make (pid 401)" in d.screen.text)
         await d.type("p\rquit\r")
         await d.end()
-    assert "web   .    start make (pid 401)" in d.screen.text
     assert "attached" not in d.screen.text
     assert "list pods" in capsys.readouterr().out  # the typing was not lost
 

@@ -56,7 +56,7 @@ def supervised(caller: Caller, command: Path, ground: Path) -> Callable[..., See
                 capture_output=True,
                 text=True,
                 cwd="/",
-                timeout=100,
+                timeout=250,
                 **caller.popen(),
             )
         assert done.returncode == 0, done.stderr
@@ -457,6 +457,7 @@ def attacker(ground: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", SWAPS)
+@pytest.mark.timeout(300)
 def test_swaps_reach_nothing(supervised: Callable[..., Seen], attacker: Path, kind: str) -> None:
     """1,500 tries each: never a connection to the host's listener. Where calls go on because
     what was looked at is right, as no monitor should do it, some are made."""
