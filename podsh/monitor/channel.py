@@ -105,7 +105,7 @@ class Channel:
             self._connector = Connector(
                 self.live.root, self._is_own, self._connecting, self._jail.plan.twins()
             )
-            self._listeners = Listeners(self.live, self._lacking, self._other, self._calls)
+            self._listeners = Listeners(self.live, self._lacking, self._connect, self._calls)
         self._killable = message.killable
         self._listeners.listen(message.fds[0])
 
@@ -130,7 +130,7 @@ class Channel:
             traceback.print_exc()  # the portal's log
             call.proceed()
 
-    def _other(self, listener: int, note: Notification) -> bool:
+    def _connect(self, listener: int, note: Notification) -> bool:
         """In a listener's thread: a connect(2)."""
         assert self._connector is not None
         try:

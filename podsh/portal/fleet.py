@@ -240,6 +240,7 @@ class Fleet:
                     raise
                 if time.monotonic() > end:
                     raise TimeoutError("it makes no socket") from None
+                # it makes its socket in a moment; where that will lie may be to be made, too
                 await asyncio.sleep(0.01)
 
     async def _adopt_unwritten(self, name: str, path: str, state_dir: str) -> None:

@@ -79,7 +79,7 @@ def _revived(path: str) -> bool:
     while not _answers(path):
         if time.monotonic() > end:
             return False
-        time.sleep(0.01)
+        time.sleep(0.01)  # for a few of these: nothing tells of a socket that is listened at
     return True
 
 
