@@ -177,8 +177,11 @@ def _edited(library: Library, target: str, text: str, context: Context) -> str |
 
 
 def _again() -> bool:
+    from podsh.console.echo import echo
+
     try:
-        return not input("Enter: edit again, q: give up  ").strip()
+        with echo(0, True):
+            return not input("Enter: edit again, q: give up  ").strip()
     except EOFError:
         return False
 
@@ -196,14 +199,17 @@ def _keep(error: UsageError, target: str, text: str) -> UsageError:
 def _run_editor(path: str) -> None:
     import shlex
 
+    from podsh.console.echo import echo
+
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         argv = [*shlex.split(editor), path]
-        pid = os.posix_spawnp(argv[0], argv, os.environ)
+        with echo(0, True):
+            pid = os.posix_spawnp(argv[0], argv, os.environ)
+            _, status = os.waitpid(pid, 0)
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else exc
         raise UsageError(f"{editor!a}: {reason}", place="profile edit", hint="set EDITOR") from None
-    _, status = os.waitpid(pid, 0)
     if status:
         code = os.waitstatus_to_exitcode(status)
         raise UsageError(f"{editor!a} ended with {code}; nothing changed", place="profile edit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import termios
 import time
 import traceback
@@ -28,6 +29,7 @@ from podsh.commands.script import ScriptStopped, lines_of, split
 from podsh.commands.syntax import HelpWanted, parse
 from podsh.console import asking
 from podsh.console.completer import RegistryCompleter
+from podsh.console.echo import echo
 from podsh.console.events import event_line
 from podsh.console.feed import Feed
 from podsh.console.keys import ATTENTION, attention, key_name
@@ -241,8 +243,12 @@ class Console:
     # -- the loop
 
     def run(self) -> int:
-        """Prompt and execute until the person leaves."""
-        return asyncio.run(self.main())
+        """Prompt and execute until the person leaves.
+
+        Between prompts nothing is echoed: what is typed ahead shows where it arrives.
+        """
+        with echo(sys.stdin.fileno(), False):
+            return asyncio.run(self.main())
 
     async def main(self) -> int:
         self._loop = asyncio.get_running_loop()

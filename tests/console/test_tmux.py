@@ -121,6 +121,22 @@ def test_from_a_shell_s_run_into_the_console_and_out(podsh: Podsh) -> None:
     podsh.wait_state("web", "exited")
 
 
+def test_typed_ahead_shows_at_the_prompt_alone(podsh: Podsh) -> None:
+    assert podsh.run("run", "-d", "-n", "web", "--", "cat").code == 0
+    with podsh.tmux() as t:
+        t.wait(PROMPT)
+        t.type("wait web exit")
+        t.keys("Enter")
+        t.wait("^podsh> wait web exit$\n^$")
+        t.type("pods of mine")
+        assert podsh.run("ps").code == 0  # time for an echo
+        assert not any("pods of mine" in line for line in t.screen())
+        assert podsh.run("kill", "web").code == 0
+        t.wait("^podsh> pods of mine$")
+        t.keys("C-u")
+        leave(t)
+
+
 def test_a_program_by_exec_is_held(podsh: Podsh) -> None:
     assert podsh.run("run", "-d", "-n", "web", "--", "sleep", "100").code == 0
     with podsh.tmux() as t:

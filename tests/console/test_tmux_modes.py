@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import TYPE_CHECKING
@@ -82,7 +83,8 @@ def test_twenty_columns(podsh: Podsh) -> None:
     with console(podsh, rows=14, cols=20) as t:
         t.wait(PROMPT)
         assert podsh.run("run", "-d", "-n", "web", "--", "cat", f"{podsh.home}/{name}").code == 0
-        ident = t.wait(r"^\d\d:\d\d:\d\d web   \? (\d+)")[1]
+        t.wait(r"^\d\d:\d\d:\d\d web   \? \d+")
+        request = json.loads(podsh.run("requests", "--json").out)
         t.wait(r"^    cat \(pid \d+|^    .*cat")
         t.wait(r"^ 1 pod  1 waiting")
         enter(t, "requests")
@@ -98,7 +100,7 @@ def test_twenty_columns(podsh: Podsh) -> None:
         t.wait("-- the end: PgUp")
         t.keys("Escape")
         t.wait(PROMPT)
-        enter(t, f"allow {ident}")
+        enter(t, f"allow {request['id']}")
         t.wait(r"once$")
         enter(t, "wait web exit")
         enter(t, "logs web")
