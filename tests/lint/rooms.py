@@ -54,6 +54,7 @@ INSIDE: tuple[tuple[str, tuple[str, ...]], ...] = (
             "console.chart",
             "console.complete",
             "console.dialog",
+            "console.echo",
             "console.emulate",
             "console.events",
             "console.filter",
