@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from podsh.policy.wire import Rows
     from podsh.profiles import schema
 
-_KEPT = 4096
+_KEPT = 16_384
 _KEPT_INDEXES = 8
 _KEPT_IDS = 65_536
 

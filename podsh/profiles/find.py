@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from podsh.profiles.layer import Layer, Setting
 
 BASE = "base"
-_KEPT = 4096
+_KEPT = 16_384
 _VERSIONS = 8  # of one profile: callers in several places
 _RACY_NS = 50_000_000
 
