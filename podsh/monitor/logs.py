@@ -109,6 +109,16 @@ class Kept:
             self._watch = -1
 
 
+def _rename(path: str, to: str) -> None:
+    """What is at ``to`` goes first: a file that takes the place of another is written out at once
+    (auto_da_alloc of man 5 ext4)."""
+    try:
+        os.unlink(to)
+    except FileNotFoundError:
+        pass
+    os.rename(path, to)
+
+
 class Log:
     """Writes a pod's log; when that has grown full it becomes ``path``.1."""
 
@@ -138,7 +148,7 @@ class Log:
             self._kept.grown(written)
             if self._size >= LOG_BYTES:
                 self.close()
-                os.replace(self._kept.path, self._kept.path + ".1")
+                _rename(self._kept.path, self._kept.path + ".1")
                 self._kept.renamed()
                 self._open()
         except OSError:

@@ -7,7 +7,6 @@ misses output and is given the last screenful again when it comes back.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -15,6 +14,7 @@ import struct
 import termios
 from typing import TYPE_CHECKING
 
+from podsh.kernel.take import take
 from podsh.monitor.screen import Screen
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from podsh.monitor.output import Both
     from podsh.wire.channel import Channel
 
-READ_BYTES = 1 << 16
 HIGH_WATER = 256 << 10
 STALL_S = 1.0
 # a holder that takes nothing at all for so long loses what is left when the program is gone
@@ -78,27 +77,9 @@ class Terminal:
     # -- output
 
     def _readable(self) -> None:
-        chunks: list[bytes] = []
-        size = 0
-        ended = False
-        while size < READ_BYTES:
-            try:
-                data = os.read(self._fd, READ_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as exc:
-                # EIO: the last descriptor of the other side is closed (man 4 pty)
-                if exc.errno == errno.EINTR:
-                    continue
-                ended = True
-                break
-            if not data:
-                ended = True
-                break
-            chunks.append(data)
-            size += len(data)
-        if size:
-            self._seen(b"".join(chunks))
+        data, ended = take(self._fd)
+        if data:
+            self._seen(data)
         if ended:
             self.close()
 
