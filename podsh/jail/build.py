@@ -16,7 +16,8 @@ from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import encode
 from podsh.jail.bound import Bound, clone
-from podsh.jail.resolve import Names, absent, below, expand, find, walk
+from podsh.jail.hidden import hidden_paths
+from podsh.jail.resolve import Names, below, find
 from podsh.kernel import mounts, process
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
@@ -59,7 +60,7 @@ class Builder:
         self.absent: list[str] = []  # optional sources that were not there
         self._taken: frozenset[str] = frozenset()  # by earlier lots, and all above it
         self._names = Names()
-        self._kernel: list[tuple[str, str, int]] | None = None
+        self._overview: mounts.Overview | None = None
         self._held: list[int] = []
         self._trees: list[int] = []
         self._records: list[Any] = []
@@ -229,10 +230,13 @@ class Builder:
         of_kernel = fstype not in ("", "devtmpfs", "devpts")
         self.bounds.append(Bound(op, found, dst, status, of_kernel))
 
+    def _look(self) -> mounts.Overview:
+        if self._overview is None:
+            self._overview = mounts.Overview()
+        return self._overview
+
     def _of_kernel(self) -> list[tuple[str, str, int]]:
-        if self._kernel is None:
-            self._kernel = mounts.kernel_mounts()
-        return self._kernel
+        return self._look().kernel
 
     def _drop_repeated(self) -> None:
         """One mount a place: binds that a link made the same are joined, and a bind that adds
@@ -344,7 +348,7 @@ class Builder:
             by_src.setdefault(bound.src, []).append(bound)
         shown = {up: b for b in self.bounds if not b.op.own for up in _upwards(b.src)}
         hides = [op for op in self.ops if isinstance(op, p.Hide)]
-        for path, is_dir, where in hidden_paths(hides, self._names):
+        for path, is_dir, where in hidden_paths(hides, self._names, self._look()):
             if path in shown:
                 raise LaunchFailed(
                     f"{shown[path].op.src} is hidden from every pod ({where})",
@@ -439,16 +443,3 @@ def kernel_below(
     for point, fstype, _ in of_kernel:
         if fstype not in _DEVICES and below(point, path):
             yield point[len(path.rstrip("/")) + 1 :], os.path.isdir(point)
-
-
-def hidden_paths(hides: Iterable[p.Hide], names: Names) -> list[tuple[str, bool, str]]:
-    """What the patterns name on this host now: (path without links, is a directory, rule)."""
-    found: list[tuple[str, bool, str]] = []
-    for pattern, where in (rule for hide in hides for rule in hide.rules):
-        for name in expand(pattern, names):
-            there = None if absent(name) else walk(name)
-            if there is not None:
-                is_dir = stat.S_ISDIR(os.fstat(there.fd).st_mode)
-                os.close(there.fd)
-                found.append((there.path, is_dir, where))
-    return found

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, LaunchFailed, UsageError
 from podsh.jail.bound import clone
-from podsh.jail.build import hidden_paths, kernel_below
+from podsh.jail.build import kernel_below
+from podsh.jail.hidden import hidden_paths, lies_in
 from podsh.jail.resolve import Found, Names, below, find
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (
@@ -97,7 +98,7 @@ def assemble(
     status = os.fstat(found.fd)
     mine = Shown(dst, found.path, (status.st_dev, status.st_ino), is_dir, attrs)
     for path, _, where in hidden:
-        if found.path == path or below(found.path, path):
+        if lies_in(found.path, path):
             raise UsageError(f"is hidden from every pod ({where})", place=found.path)
     inside = f"{dst.rstrip('/')}/"
     inner = [entry for entry in shown if entry.dst.startswith(inside) and not _covered(entry, mine)]
@@ -130,7 +131,15 @@ def _known(
     """The kernel's own filesystems and the hidden paths of this host: a program that reaches for
     one thing mostly reaches for more, so they are believed for a second."""
     del second
-    return mounts.kernel_mounts(), hidden_paths(hides, Names())
+    overview = mounts.Overview()
+    return overview.kernel, hidden_paths(hides, Names(), overview)
+
+
+def hiding(path: str, hides: Iterable[Hide]) -> str:
+    """What hides a host path without links from every pod: it, or a directory above; "": nothing.
+    By the patterns, and where another mount shows what they name."""
+    _, hidden = _known(tuple(hides), int(time.monotonic()))
+    return next((there for there, _, _ in hidden if lies_in(path, there)), "")
 
 
 def _covered(entry: Shown, over: Shown) -> bool:

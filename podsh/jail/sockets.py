@@ -8,6 +8,7 @@ import stat
 from typing import NamedTuple
 
 from podsh.errors import LaunchFailed
+from podsh.jail.hidden import joined, lies_in
 from podsh.jail.resolve import find
 from podsh.kernel import mounts
 from podsh.kernel.fds import OwnedFd
@@ -158,15 +159,11 @@ def _elsewhere(fd: int, tid: int) -> list[str]:
     ident = int(fields["mnt_id"])
     theirs = next((m for m in mounts.listing(tid) if m.id == ident), None)
     name = os.readlink(f"/proc/self/fd/{fd}")
-    if theirs is None or not _lies_in(name, theirs.point):
+    if theirs is None or not lies_in(name, theirs.point):
         return []
-    inner = os.path.normpath(f"{theirs.root}/{name[len(theirs.point.rstrip('/')) :]}")
+    inner = joined(theirs.root, name[len(theirs.point.rstrip("/")) :])
     return [
-        os.path.normpath(f"{mount.point}/{inner[len(mount.root.rstrip('/')) :]}")
+        joined(mount.point, inner[len(mount.root.rstrip("/")) :])
         for mount in mounts.listing()
-        if mount.device == theirs.device and _lies_in(inner, mount.root)
+        if mount.device == theirs.device and lies_in(inner, mount.root)
     ]
-
-
-def _lies_in(path: str, directory: str) -> bool:
-    return directory == "/" or path == directory or path.startswith(directory + "/")

@@ -218,8 +218,8 @@ def _header(live: Live, path: str, held: int | None) -> bytes:
         if header[:4] != b"\x7fELF":
             return header
         return b"#!" + _elf_interpreter(fd, header) + b"\n"
-    except (OSError, ValueError, IndexError):
-        return b""
+    except (OSError, ValueError, IndexError, OverflowError):
+        return b""  # cut short, or places in it that no file has
     finally:
         os.close(fd)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import errno
+import marshal
 import os
 import traceback
 from collections import deque
@@ -83,7 +84,8 @@ class Channel:
     def _state(self) -> State:
         policy = self._jail.policy
         read: dict[int, Any] = {}
-        index = Index([wire.from_wire(fields, read) for fields in policy["domains"]])
+        domains = marshal.loads(policy["domains"])
+        index = Index([wire.from_wire(fields, read) for fields in domains])
         if policy["own"] is None:
             state = start_in(index, policy["hidden"])
         else:

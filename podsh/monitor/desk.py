@@ -100,7 +100,11 @@ class Desk:
             if self._is_refused(call.pid, want.path, want.mode):
                 break
             asked, before = Asked(want.path, want.mode), self.state
-            decision = self._step(asked)
+            if want.mode == "connect" and (hidden := self._hidden(want.path)):
+                # nothing is mounted for it, which would find that out
+                decision = engine.Decision("deny", Rule("access.deny", text=hidden))
+            else:
+                decision = self._step(asked)
             if want.mode == "connect" and decision.verdict == "allowed":
                 if self._sockets.covers(want):
                     os.close(want.fd)
@@ -118,6 +122,10 @@ class Desk:
             self._show(call, want, self._missing(want, decision), move)
             return
         call.proceed()
+
+    def _hidden(self, path: str) -> str:
+        """What hides a socket, also where its path is another mount's; "": nothing."""
+        return "" if is_abstract(path) else grant.hiding(path, self._hides())
 
     def _missing(self, want: Want, decision: Decision) -> tuple[Access, ...]:
         """What must be mounted so that ``want``, which is allowed, is there."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from podsh import paths
 from podsh.errors import LaunchFailed, PodshError, UntrustedInput, UsageError
-from podsh.jail.build import hidden_paths
+from podsh.jail.hidden import hidden_paths, lies_in
 from podsh.jail.resolve import Names, below, find
 from podsh.kernel import fds, mounts
 from podsh.monitor import caller
@@ -374,10 +374,11 @@ def host_names(path: str, hides: Sequence[Hide]) -> tuple[str, str]:
         status = os.fstat(found.fd)
         if not stat.S_ISDIR(status.st_mode):
             raise UsageError("is not a directory", place=path)
-        if status.st_dev in {device for _, _, device in mounts.kernel_mounts()}:
+        overview = mounts.Overview()
+        if status.st_dev in {device for _, _, device in overview.kernel}:
             raise UsageError("is the kernel's own", place=path)
-        for hidden, _, where in hidden_paths(hides, Names()):
-            if found.path == hidden or below(found.path, hidden):
+        for hidden, _, where in hidden_paths(hides, Names(), overview):
+            if lies_in(found.path, hidden):
                 raise UsageError(f"is hidden from every pod ({where})", place=path)
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -10,6 +10,7 @@ import _thread
 import errno
 import select
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from podsh.jail.wants import drop, wants
@@ -206,6 +207,8 @@ class Listeners:
             lacking = wants(self.live, reader, name, note, self._arch)
         except (OSError, ValueError):
             pass  # gone, or not readable for us: the kernel decides
+        except Exception:
+            traceback.print_exc()  # the portal's log; the thread goes on, and so does the call
         else:
             if not lacking:
                 desk.believe()

@@ -25,10 +25,10 @@ from podsh.policy.access import (
     reach,
     split,
 )
-from podsh.policy.patterns import Pattern, Patterns, covers, touches
+from podsh.policy.patterns import Pattern, Patterns, touches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 BITS = (READ, WRITE, EXEC, SUID, DEV)
 _KEPT = 8
@@ -291,18 +291,27 @@ class Index:
             found &= ~self._stricter_below(path, mine, found)
         return found & ~self.hiders(mine.pieces, domain.deny, found)
 
-    def hiders(self, paths: Iterable[str], known: Iterable[Pattern], mask: int) -> int:
+    def hiders(self, paths: Collection[str], known: Iterable[Pattern], mask: int) -> int:
         """Who of ``mask`` denies something at, below or above ``paths`` that ``known`` does not."""
-        hidden = {pattern.text for pattern in known}
-        paths = tuple(paths)
+        texts = {pattern.text for pattern in known}
+        hidden: Patterns | None = None
+        shown = tuple(map(split, paths))
+        ends = set(map(tuple, shown))
+        above = {tuple(parts[:count]) for parts in shown for count in range(len(parts))}
         found = 0
         for text, whose in self._deny.masks():
-            if not whose & mask or text in hidden:
+            if not whose & mask or text in texts:
                 continue
-            if not is_glob(text) and any(covers(pattern, text) for pattern in hidden):
+            parts = split(text)
+            if is_glob(text):
+                if any(touches(text, path) for path in paths):
+                    found |= whose & mask
                 continue
-            if any(touches(text, path) for path in paths):
-                found |= whose & mask
+            name = tuple(parts)
+            if name in above or any(name[:count] in ends for count in range(len(name) + 1)):
+                hidden = hidden or Patterns.numbered(map(Pattern, texts))
+                if not hidden.hits(parts):
+                    found |= whose & mask
         return found
 
     def _no_stricter(self, parts: Sequence[str], perms: int) -> int:

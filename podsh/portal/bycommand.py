@@ -30,17 +30,17 @@ def begin(
     state = start(loaded.all, Request(domains.paths.real(program)[0])) if program else None
     if state is None:
         return None
-    known = loaded.of(state.candidates)
     key = (id(loaded.all), state.candidates, id(loaded.base), domains.paths.generation)
     if key not in _made:
         if len(_made) >= _KEPT:
             _made.pop(next(iter(_made)))
+        known = loaded.of(state.candidates)
         # with what its key is made of, so that no other object has that id
-        _made[key] = (loaded, intersection(state, known, loaded.base, domains.hidden()))
-    return known, _made[key][1]
+        _made[key] = (loaded, known, intersection(state, known, loaded.base, domains.hidden()))
+    return _made[key][1:]
 
 
-_made: dict[tuple[int, int, int, int], tuple[Loaded, Profile]] = {}
+_made: dict[tuple[int, int, int, int], tuple[Loaded, list[Known], Profile]] = {}
 
 
 def intersection(

@@ -6,6 +6,7 @@ a profile, or a directory on the way to one of the paths, changes.
 
 from __future__ import annotations
 
+import marshal
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from podsh.policy.wire import Rows
     from podsh.profiles import schema
 
-_KEPT = 4096
+_KEPT = 16_384
 _KEPT_INDEXES = 8
+_KEPT_IDS = 65_536
 
 
 class Known(NamedTuple):
@@ -63,19 +65,32 @@ class Domains:
         self._hidden: tuple[int, list[str]] = (-1, [])
         self._covers: dict[tuple[int, int], tuple[Loaded, Known, list[Known]]] = {}
         self._indexes: dict[tuple[int, ...], tuple[list[Known], Index]] = {}
+        self._packed: dict[int, tuple[list[Known], bytes]] = {}
+        # what was last loaded, and of what
+        self._loaded: tuple[Any, schema.Profile, int, Loaded] | None = None
+        # most profiles build on the same base: its binds and patterns, by their ids, as they are
+        # in this generation
+        self._binds: dict[int, tuple[schema.Bind, Access | None, tuple[str, str] | None]] = {}
+        self._texts: dict[int, tuple[schema.Pattern, tuple[Pattern, ...]]] = {}
+        self._generation = 0
 
     def load(self, ctx: schema.Context) -> Loaded:
         """The domains for a caller there, as profiles and host are now."""
         self.paths.refresh()
         base = self._library.load(find.BASE, ctx)
         found, broken = self._library.domains(ctx)
+        last = self._loaded
+        if last and last[0] is found and last[1] is base and last[2] == self.paths.generation:
+            return last[3]
         known = [self.of(profile, base, name) for name, profile in found]
         key = tuple(map(id, known))
         if key not in self._indexes:
             if len(self._indexes) >= _KEPT_INDEXES:
                 self._indexes.pop(next(iter(self._indexes)))
             self._indexes[key] = (known, Index([each.domain for each in known]))
-        return Loaded(self._indexes[key][1], known, base, tuple(broken))
+        loaded = Loaded(self._indexes[key][1], known, base, tuple(broken))
+        self._loaded = (found, base, self.paths.generation, loaded)
+        return loaded
 
     def of(self, profile: schema.Profile, base: schema.Profile, name: str = "") -> Known:
         """A profile as a domain; ``base``'s deny is in every one. name: instead of its own."""
@@ -105,47 +120,71 @@ class Domains:
             self._covers[key] = (loaded, own, found)
         return self._covers[key][2]
 
+    def packed(self, others: list[Known]) -> bytes:
+        """Those domains for a monitor, in marshal's format: few pods ever look at them. The list
+        is one that ``covering`` or ``bycommand`` gave, and keeps."""
+        if id(others) not in self._packed:
+            if len(self._packed) >= _KEPT_INDEXES:
+                self._packed.pop(next(iter(self._packed)))
+            # with the list, so that no other has that id
+            wire = marshal.dumps([known.wire for known in others])
+            self._packed[id(others)] = (others, wire)
+        return self._packed[id(others)][1]
+
     def _domain(self, profile: schema.Profile, base: schema.Profile, name: str) -> Known:
-        accesses: list[Access] = []
-        links: list[tuple[str, str]] = []
-        for bind in profile.fs.bind:
-            if bind.dst not in (None, bind.path):
-                continue
-            path, there = self.paths.real(bind.path)
-            if path == "/" or contains("/proc", path) or (bind.optional and not there):
-                continue
-            accesses.append(
-                Access.of(
-                    path,
-                    bind.write,
-                    exec=bind.exec,
-                    suid=bind.suid,
-                    dev=bind.dev,
-                    where=Where(bind.where.file, bind.where.line),
-                )
-            )
-            if path != bind.path and there:
-                links.append((bind.path, path))
+        if self._generation != self.paths.generation or len(self._texts) > _KEPT_IDS:
+            self._binds.clear()
+            self._texts.clear()
+            self._generation = self.paths.generation
+        found = [self._bind(bind) for bind in profile.fs.bind]
         access = profile.access
         domain = Domain(
             name,
-            tuple(accesses),
+            tuple([access for access, _ in found if access]),
             access.transition,
             access.unlisted,
             self._patterns(access.ask),
             self._patterns((*access.deny, *base.access.deny)),
             profile.source,
         )
-        return Known(domain, to_wire(domain, self._rows), tuple(links))
+        links = tuple([link for _, link in found if link])
+        return Known(domain, to_wire(domain, self._rows), links)
+
+    def _bind(self, bind: schema.Bind) -> tuple[Access | None, tuple[str, str] | None]:
+        """What a domain has of a bind, and the link on its way."""
+        kept = self._binds.get(id(bind))
+        if kept is None:
+            kept = self._binds[id(bind)] = (bind, *self._found(bind))
+        return kept[1:]
+
+    def _found(self, bind: schema.Bind) -> tuple[Access | None, tuple[str, str] | None]:
+        if bind.dst not in (None, bind.path):
+            return None, None
+        path, there = self.paths.real(bind.path)
+        if path == "/" or contains("/proc", path) or (bind.optional and not there):
+            return None, None
+        access = Access.of(
+            path,
+            bind.write,
+            exec=bind.exec,
+            suid=bind.suid,
+            dev=bind.dev,
+            where=Where(bind.where.file, bind.where.line),
+        )
+        return access, (bind.path, path) if path != bind.path and there else None
 
     def _patterns(self, given: Iterable[schema.Pattern]) -> tuple[Pattern, ...]:
         """Each as it is written, and where a link is on its way, what it leads to as well."""
         found: dict[str, Pattern] = {}
         for pattern in given:
-            where = Where(pattern.where.file, pattern.where.line)
-            for text in (pattern.text, self._real_pattern(pattern.text)):
-                if text not in found:
-                    found[text] = Pattern(text, where)
+            kept = self._texts.get(id(pattern))
+            if kept is None:
+                where = Where(pattern.where.file, pattern.where.line)
+                texts = dict.fromkeys((pattern.text, self._real_pattern(pattern.text)))
+                made = tuple(Pattern(text, where) for text in texts)
+                kept = self._texts[id(pattern)] = (pattern, made)
+            for each in kept[1]:
+                found.setdefault(each.text, each)
         return tuple(found.values())
 
     def _real_pattern(self, text: str) -> str:

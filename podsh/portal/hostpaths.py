@@ -23,12 +23,15 @@ class HostPaths:
         # what a name is: None (nothing is there), "" (no link), or what the link says
         self._names: dict[str, str | None] = {}
         self._directories: dict[str, tuple[Stamp | None, list[str]]] = {}
+        # what was answered in this generation
+        self._real: dict[str, tuple[str, bool]] = {}
 
     def refresh(self) -> None:
         """Look again at what may have changed since."""
-        if len(self._names) > _FORGET_AT:
+        if len(self._names) > _FORGET_AT or len(self._real) > _FORGET_AT:
             self._names.clear()
             self._directories.clear()
+            self._real.clear()
             self.generation += 1
             return
         now = time.time_ns()
@@ -41,6 +44,7 @@ class HostPaths:
                 found = _entry(name)
                 if found != self._names[name]:
                     self._names[name] = found
+                    self._real.clear()
                     self.generation += 1
 
     def real(self, path: str) -> tuple[str, bool]:
@@ -48,7 +52,10 @@ class HostPaths:
 
         Of what is not there the part that is has its links followed.
         """
-        return self._follow("/", path, _MAX_LINKS)
+        found = self._real.get(path)
+        if found is None:
+            found = self._real[path] = self._follow("/", path, _MAX_LINKS)
+        return found
 
     def _follow(self, at: str, text: str, links: int) -> tuple[str, bool]:
         """``text`` from the directory ``at``, which has no links in it."""

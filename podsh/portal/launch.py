@@ -22,7 +22,7 @@ from podsh.profiles import find
 from podsh.profiles.schema import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container
 
     from podsh.operations import JailPlan
     from podsh.portal.domains import Domains, Known, Loaded
@@ -91,7 +91,7 @@ def by_profile(
 
 def policy(
     own: Known | None,
-    others: Iterable[Known],
+    others: list[Known],
     domains: Domains,
     profile: Profile,
     message: dict[str, Any],
@@ -99,7 +99,8 @@ def policy(
     """What a monitor decides by: see ``monitor/desk.py``.
 
     own: the profile that the pod was started with; None: by command. others: the candidates, or
-    the domains that it may move to. grants: what the command line showed beside.
+    the domains that it may move to, see ``Domains.packed``. grants: what the command line showed
+    beside.
     """
     shown = [(path, False) for path in message.get("ro", ())]
     shown += [(path, True) for path in message.get("rw", ())]
@@ -107,7 +108,7 @@ def policy(
     access = profile.access
     return {
         "own": own.wire if own else None,
-        "domains": [known.wire for known in others],
+        "domains": domains.packed(others),
         "hidden": domains.hidden(),
         "unattended": message.get("ask") or access.unattended or "deny",
         "shim": access.shim,

@@ -36,6 +36,11 @@ class Expander:
         """Whether ``{cwd}`` was in anything expanded so far."""
         return self._cwd is not None
 
+    def note(self, other: Expander) -> None:
+        """Take what ``other``, for the same caller, has read as read here."""
+        self.read |= other.read
+        self._cwd = self._cwd or other._cwd
+
     def path(self, text: str, literal: bool = False) -> str:
         """An absolute, normal path that is not ``/``. literal: only a leading ``~`` expands."""
         if text.startswith("~") and text != "~" and not text.startswith("~/"):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from podsh.profiles.layer import Layer, Setting
 
 BASE = "base"
-_KEPT = 4096
+_KEPT = 16_384
 _VERSIONS = 8  # of one profile: callers in several places
 _RACY_NS = 50_000_000
 
@@ -56,6 +56,7 @@ class Library:
         self._layers: dict[str, tuple[Stamp, Layer]] = {}
         self._built: dict[str, list[_Built]] = {}
         self._listed: tuple[tuple[Stamp | None, ...], list[tuple[str, str, str]]] | None = None
+        self._loaded: _Loaded | None = None
 
     def names(self) -> list[tuple[str, str, str]]:
         """(name, path, description) of every profile found; ``load(name)`` gives it."""
@@ -98,10 +99,15 @@ class Library:
     def domains(self, ctx: Context) -> tuple[list[tuple[str, Profile]], list[str]]:
         """The profiles that are domains for this caller, by names that no two have; and why those
         that would be are not. One whose ``{cwd}`` would be the home or above it is left out."""
-        found: dict[str, Profile] = {}
-        broken: list[str] = []
-        looked: dict[str, Stamp | None] = {}  # most of them build on the same files
         listed = self._files_found(ctx)
+        if self._loaded is not None and self._loaded.holds(listed, ctx):
+            return self._loaded.found, []
+        found: dict[str, Profile] = {}
+        built: list[_Built] = []
+        broken: list[str] = []
+        whole = True  # each of them is a domain, or says that it is not
+        looked: dict[str, Stamp | None] = {}  # most of them build on the same files
+        kept: merge.Kept = {}
         taken = {stem for stem, _, _ in listed}
         for stem, path, origin in listed:
             if origin == "jettison":
@@ -111,15 +117,21 @@ class Library:
                 given = layer.settings.get("access.domain")
                 if not (given.value if given else self._is_domain(path)):
                     continue
-                profile = self._kept(path, ctx, looked)
+                built.append(self._keep(path, ctx, looked, kept))
             except UsageError as exc:
+                whole = False
                 if not self._needs_project(path, ctx):
                     broken.append(str(exc))
                 continue
+            profile = built[-1].profile
             name = stem if profile.name in taken else profile.name
             taken.add(name)
             found[name] = profile
-        return list(found.items()), broken
+        domains = list(found.items())
+        if whole:
+            files = {path: self._layers[path][0] for _, path, _ in listed if path in self._layers}
+            self._loaded = _Loaded.of(listed, domains, built, files, ctx)
+        return domains, broken
 
     def _needs_project(self, path: str, ctx: Context) -> bool:
         """Whether a profile that does not load here does in some project."""
@@ -145,12 +157,21 @@ class Library:
             return self._project(path, ctx, top)
         return self._kept(path, ctx)
 
-    def _kept(
-        self, path: str, ctx: Context, looked: dict[str, Stamp | None] | None = None
-    ) -> Profile:
-        """The profile of a file of the person's own, the same object while nothing changes.
+    def _kept(self, path: str, ctx: Context) -> Profile:
+        """The profile of a file of the person's own, the same object while nothing changes."""
+        return self._keep(path, ctx).profile
 
-        looked: stamps of a moment ago, for who loads many at once.
+    def _keep(
+        self,
+        path: str,
+        ctx: Context,
+        looked: dict[str, Stamp | None] | None = None,
+        kept: merge.Kept | None = None,
+    ) -> _Built:
+        """``_kept``, with what it depends on.
+
+        looked, kept: stamps of a moment ago and layers expanded for this caller, for who loads
+        many at once.
         """
         versions = self._built.get(path, [])
         for known in versions:
@@ -158,18 +179,18 @@ class Library:
                 environ = dict(ctx.environ) if known.read else {}
                 if all(environ.get(name) == value for name, value in known.read.items()):
                     if self._holds(known, ctx, looked):
-                        return known.profile
+                        return known
         places = self._places(ctx)
         expander = Expander(ctx, dict(ctx.environ))
         chain = Chain(_Source(self, ctx))
-        profile = self._build(path, chain, expander)
+        profile = self._build(path, chain, expander, kept)
         if len(self._built) >= _KEPT and path not in self._built:
             self._built.clear()
         stamps = tuple((layer.file, self._layers[layer.file][0]) for layer in chain.layers)
         cwd = ctx.cwd if expander.used_cwd else None
         built = _Built(profile, stamps, places, ctx.home, cwd, expander.read)
         self._built[path] = [built, *versions[: _VERSIONS - 1]]
-        return profile
+        return built
 
     def path(self, name_or_path: str, ctx: Context | None = None) -> str:
         """The file that ``load`` would read. Raises UsageError if there is none."""
@@ -185,9 +206,11 @@ class Library:
         source.instead[path] = _parse(path, text)
         return self._build(path, Chain(source), Expander(ctx, dict(ctx.environ)))
 
-    def _build(self, path: str, chain: Chain, expander: Expander) -> Profile:
+    def _build(
+        self, path: str, chain: Chain, expander: Expander, kept: merge.Kept | None = None
+    ) -> Profile:
         chain.follow(path)
-        return merge.build(chain.layers, expander, domain=self._is_domain(path))
+        return merge.build(chain.layers, expander, domain=self._is_domain(path), kept=kept)
 
     def is_kept(self, path: str) -> bool:
         """Whether a file lies in one of the profile directories."""
@@ -329,6 +352,49 @@ class _Built(NamedTuple):
     home: str
     cwd: str | None
     read: dict[str, str]
+
+
+class _Loaded(NamedTuple):
+    """All domains of a caller, and what they were made from: ``listed`` of ``_files_found`` (the
+    same object while the directories are what they were), every file, and as of ``_Built``."""
+
+    listed: list[tuple[str, str, str]]
+    found: list[tuple[str, Profile]]
+    files: list[tuple[str, Stamp]]
+    home: str
+    cwd: str | None
+    read: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        listed: list[tuple[str, str, str]],
+        found: list[tuple[str, Profile]],
+        built: list[_Built],
+        files: dict[str, Stamp],
+        ctx: Context,
+    ) -> _Loaded:
+        """files: what else was read."""
+        read: dict[str, str] = {}
+        for each in built:
+            files.update(each.stamps)
+            read |= each.read
+        cwd = ctx.cwd if any(each.cwd is not None for each in built) else None
+        return cls(listed, found, list(files.items()), ctx.home, cwd, read)
+
+    def holds(self, listed: list[tuple[str, str, str]], ctx: Context) -> bool:
+        """Whether all of it is as it was, for that caller. As ``_Built`` has it, in one pass."""
+        if listed is not self.listed or self.home != ctx.home or self.cwd not in (None, ctx.cwd):
+            return False
+        environ = dict(ctx.environ) if self.read else {}
+        if any(environ.get(name) != value for name, value in self.read.items()):
+            return False
+        try:
+            if self.cwd is not None:
+                project(ctx)
+            return all([stamp(path) == old for path, old in self.files])
+        except (Bad, OSError):
+            return False
 
 
 def _parse(path: str, text: str) -> Layer:

@@ -8,7 +8,7 @@ one's; its bind replaces the bind at the same place in the pod; ``run.env`` is m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import UsageError
 from podsh.profiles import schema as s
@@ -21,14 +21,34 @@ if TYPE_CHECKING:
 
     from podsh.profiles.layer import Layer
 
+    # by the layer's id
+    Kept = dict[int, "_Expanded"]
+
+
+class _Expanded(NamedTuple):
+    """What of a layer comes out the same in every profile of one caller. ``by``: what it read;
+    ``layer``: so that no other has that id."""
+
+    layer: Layer
+    by: Expander
+    binds: dict[str, s.Bind]
+    ask: dict[str, s.Pattern]
+    deny: dict[str, s.Pattern]
+
 
 def build(
-    layers: Sequence[Layer], expander: Expander, *, domain: bool, foreign: Collection[str] = ()
+    layers: Sequence[Layer],
+    expander: Expander,
+    *,
+    domain: bool,
+    foreign: Collection[str] = (),
+    kept: Kept | None = None,
 ) -> s.Profile:
     """The profile of ``layers[-1]``. Raises UsageError with the line of what cannot be.
 
     domain: what ``[access] domain`` is where the profile does not say. foreign: the files that
-    came with a project, which may not read the caller's environment.
+    came with a project, which may not read the caller's environment. kept: for who builds many
+    for one caller at once; most of them have a layer in common.
     """
     own = layers[-1]
     bound = Expander(expander.ctx, None)
@@ -39,10 +59,12 @@ def build(
     for layer in layers:
         by = bound if layer.file in foreign else expander
         _settings(settings, layer, by)
-        binds |= _binds(layer, by)
-        _patterns(ask, layer.ask, "access.ask", by)
-        _patterns(deny, layer.deny, "access.deny", by)
-    given = own.settings.get("access.domain")
+        found = _expanded(layer, by, {} if kept is None else kept)
+        binds |= found.binds
+        for patterns, more in ((ask, found.ask), (deny, found.deny)):
+            for text, given in more.items():
+                patterns.setdefault(text, given)
+    says = own.settings.get("access.domain")
     return s.Profile(
         name=own.name,
         description=own.description,
@@ -58,12 +80,27 @@ def build(
         access=s.Access(
             ask=tuple(ask.values()),
             deny=tuple(deny.values()),
-            **_table(settings, "access") | {"domain": given.value if given else domain},
+            **_table(settings, "access") | {"domain": says.value if says else domain},
         ),
         source=own.file,
         dialect=own.dialect,
         notes=tuple(note for layer in layers for note in layer.notes),
     )
+
+
+def _expanded(layer: Layer, expander: Expander, kept: Kept) -> _Expanded:
+    found = kept.get(id(layer))
+    if found is None:
+        by = Expander(expander.ctx, expander.environ)
+        found = kept[id(layer)] = _Expanded(
+            layer,
+            by,
+            _binds(layer, by),
+            _patterns(layer.ask, "access.ask", by),
+            _patterns(layer.deny, "access.deny", by),
+        )
+    expander.note(found.by)
+    return found
 
 
 def _table(settings: dict[str, Setting], table: str) -> dict[str, Any]:
@@ -146,14 +183,16 @@ def _bindable(path: str) -> str:
     return path
 
 
-def _patterns(
-    into: dict[str, s.Pattern], given: Iterable[Setting], key: str, expander: Expander
-) -> None:
+def _patterns(given: Iterable[Setting], key: str, expander: Expander) -> dict[str, s.Pattern]:
+    """Patterns by their text, expanded."""
+
     def expand(text: str) -> str:
         if text.startswith("~") and text != "~" and not text.startswith("~/"):
             raise Bad(f"{quoted(text)} names another's home", "write its path in full")
         return pattern(expander.value(text))
 
+    found: dict[str, s.Pattern] = {}
     for setting in given:
         text = _expand(key, setting, expand)
-        into.setdefault(text, s.Pattern(text, setting.where))
+        found.setdefault(text, s.Pattern(text, setting.where))
+    return found

@@ -1,13 +1,14 @@
 """``make bench``: launch, memory and terminal throughput of podsh against others, and what its
 requests cost programs; as both callers.
 
-    python -m tests.bench [launch] [memory] [throughput] [keys] [overhead] [calls]
-        [--rounds N] [--caller root|user]
+    python -m tests.bench [PART...] [--rounds N] [--caller root|user]
 
 ``keys``: the echo of one, and how soon the attention key is obeyed under a flood of output.
 ``calls``: what lists of system calls cost a program, and a trace against strace.
+``binds``, ``pods``, ``profiles``: many of each. ``policy``: a decision, by the number of profiles.
 
-Prints tables (medians; the spread is the noise of this machine) and writes bench.json.
+Prints tables (medians; the spread is the noise of this machine), at the end all figures that have
+a limit, and writes bench.json.
 """
 
 from __future__ import annotations
@@ -23,17 +24,28 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench import calls, keys, memory, overhead, throughput
+from tests.bench import calls, keys, limits, memory, overhead, policy, scale, throughput
 from tests.bench.launch import COMMANDS
 from tests.helpers import callers, install, processes
 from tests.helpers.runner import Podsh
 
-PARTS = ("launch", "memory", "throughput", "keys", "overhead", "calls")
+PARTS = (
+    "launch",
+    "memory",
+    "throughput",
+    "keys",
+    "overhead",
+    "calls",
+    "binds",
+    "pods",
+    "profiles",
+    "policy",
+)
 
 
 def summary(values: list[float]) -> dict[str, float]:
     """Median, quartiles and extremes."""
-    low, middle, high = statistics.quantiles(values, n=4)
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return {
         "median": middle,
         "q1": low,
@@ -131,6 +143,30 @@ def traced(podsh: Podsh, rounds: int) -> dict[str, Any]:
     }
 
 
+def binds(podsh: Podsh, rounds: int) -> dict[str, Any]:
+    title = f"/bin/true with {scale.BINDS:,} binds, as {podsh.caller.name}"
+    return table(title, scale.binds(podsh, rounds), "ms", "podsh run")
+
+
+def pods(podsh: Podsh) -> dict[str, Any]:
+    found = scale.pods(podsh)
+    cpu = found.pop("idle CPU, %")
+    figures = table(f"{scale.PODS} pods, as {podsh.caller.name}", found, "ms", next(iter(found)))
+    print(f"  all of them idle: {cpu[0]:.3f} % of a core")
+    return figures | {"idle CPU, %": summary(cpu)}
+
+
+def profiles(podsh: Podsh, rounds: int) -> dict[str, Any]:
+    title = f"Commands, by the number of profiles, as {podsh.caller.name}"
+    return table(title, scale.with_profiles(podsh, rounds), "ms", "run, 1")
+
+
+def decisions() -> dict[str, Any]:
+    """Not by caller: in this process."""
+    found = policy.show({count: policy.measure(count) for count in policy.COUNTS})
+    return {**found, "kinds": list(policy.KINDS)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
@@ -140,6 +176,7 @@ def main() -> None:
     options = parser.parse_args()
     parts = options.parts or PARTS
     few = max(3, options.rounds // 20)
+    begun = time.monotonic()
     result: dict[str, Any] = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "kernel": platform.release(),
@@ -151,7 +188,10 @@ def main() -> None:
     processes.adopt_orphans()
     if "calls" in parts:
         result["calls"] = listed()
-    for name in [options.caller] if options.caller else callers.names():
+    if "policy" in parts:
+        result["policy"] = decisions()
+    measured = [options.caller] if options.caller else callers.names()
+    for name in measured:
         if name == "user" and os.getuid() == 0 and not install.checkout_is_reachable():
             print("\nas user: not measured, the checkout is below a directory closed to others")
             continue
@@ -175,10 +215,18 @@ def main() -> None:
                     found["overhead"] = requests(podsh, max(21, options.rounds // 5))
                 if "calls" in parts:
                     found["traces"] = traced(podsh, few)
+                if "binds" in parts:
+                    found["binds"] = binds(podsh, max(7, few))
+                if "profiles" in parts:
+                    found["profiles"] = profiles(podsh, max(7, few))
+                if "pods" in parts:
+                    found["pods"] = pods(podsh)
             finally:
                 podsh.close()
+    result["limits"] = limits.show(result, measured)
+    result["minutes"] = (time.monotonic() - begun) / 60
     options.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"\nwritten: {options.output}")
+    print(f"\n{result['minutes']:.1f} minutes; written: {options.output}")
 
 
 if __name__ == "__main__":

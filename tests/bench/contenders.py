@@ -11,7 +11,7 @@ from podsh.portal.domains import Domains
 from podsh.profiles import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 def request(argv: list[str], environ: Mapping[str, str]) -> dict[str, object]:
@@ -35,9 +35,9 @@ def request(argv: list[str], environ: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-def plan(argv: list[str], environ: Mapping[str, str]) -> p.JailPlan:
-    """What podsh would build for ``podsh run -- ARGV``."""
-    message = request(argv, environ)
+def plan(argv: list[str], environ: Mapping[str, str], profiles: Sequence[str] = ()) -> p.JailPlan:
+    """What podsh would build for ``podsh run -- ARGV``, or with these profiles."""
+    message = request(argv, environ) | {"profiles": list(profiles)}
     ctx = launch.context(message)
     library = find.Library(os.path.join(environ["XDG_CONFIG_HOME"], "podsh"))
     start = launch.start(Domains(library), library, message, ctx)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def domains(start: launch.Start) -> list[Domain]:
-    return [from_wire(fields) for fields in start.policy["domains"]]
+    return [from_wire(fields) for fields in marshal.loads(start.policy["domains"])]
 
 
 def shown(start: launch.Start) -> dict[str, bool]:

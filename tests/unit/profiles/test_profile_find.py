@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -160,6 +161,47 @@ def test_changes_are_seen(ground: Ground) -> None:
     os.unlink(ground.user / "p.toml")
     with pytest.raises(UsageError, match='extends "p": no profile'):
         ground.load("c")
+
+
+def test_domains_are_kept_until_something_changes(ground: Ground) -> None:
+    """A file, what it builds on, wherever that lies, a variable, the caller's place, a new file."""
+    outside = ground.write(ground.home / "shared.toml", bind("/shared"))
+    ground.profile("a.toml", f'extends = "{outside}"\n' + bind("/a") + bind("$LIBS"))
+    ground.profile("b.toml", bind("{cwd}"))
+    time.sleep(0.1)  # directories that have only just changed are looked at again
+
+    def found(ctx: Context = ground.ctx) -> dict[str, list[str]]:
+        domains, _ = ground.library.domains(ctx)
+        return {name: shown(profile) for name, profile in domains}
+
+    project = str(ground.project)
+    before = {"a": ["/shared", "/a", "/srv/libs"], "b": [project]}
+    assert found() == before
+    assert ground.library.domains(ground.ctx)[0] is ground.library.domains(ground.ctx)[0]
+
+    other = ground.home / "work" / "other"
+    other.mkdir()
+    assert found(replace(ground.ctx, cwd=str(other))) == before | {"b": [str(other)]}
+    assert found(replace(ground.ctx, cwd=str(ground.home))) == {"a": before["a"]}
+    moved = replace(ground.ctx, environ=(("LIBS", "/opt/libs"),))
+    assert found(moved) == {"a": ["/shared", "/a", "/opt/libs"], "b": [project]}
+    assert found(replace(ground.ctx, environ=())) == {"b": [project]}
+    assert found() == before
+
+    ground.write(ground.home / "shared.toml", bind("/changed"))
+    assert found()["a"] == ["/changed", "/a", "/srv/libs"]
+    os.unlink(outside)
+    assert found() == {"b": [project]}
+    ground.write(ground.home / "shared.toml", bind("/shared"))
+    assert found() == before
+    ground.write(ground.system / "c.toml", bind("/c"))
+    assert found() == before | {"c": ["/c"]}
+    ground.profile("c.toml", "[access]\ndomain = false")
+    assert found() == before
+    time.sleep(0.1)
+    assert found() == before
+    ground.profile("c.toml", bind("/changed"))
+    assert found() == before | {"c": ["/changed"]}
 
 
 def test_same_size_and_time_but_another_file(ground: Ground) -> None:
