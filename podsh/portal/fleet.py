@@ -47,7 +47,7 @@ class Fleet:
         self.pods: dict[str, Pod] = {}
         self._on_event = on_event
         self._channels: dict[str, Channel] = {}
-        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._answers: dict[int, tuple[Channel, asyncio.Future[dict[str, Any]]]] = {}
         self._orders = 0
         # whose requests are, by their numbers
         self.asked: dict[int, str] = {}
@@ -112,8 +112,8 @@ class Fleet:
 
     def _frame(self, channel: Channel, kind: int, payload: Any) -> None:
         if kind == JSON and "id" in payload and "ev" not in payload:
-            answer = self._answers.pop(payload["id"], None)
-            if answer is not None and not answer.done():
+            asked, answer = self._answers.get(payload["id"], (None, None))
+            if answer is not None and asked is channel and not answer.done():
                 answer.set_result(payload)
         elif kind == JSON and "ev" in payload:
             try:
@@ -123,12 +123,14 @@ class Fleet:
 
     def _closed(self, channel: Channel, _error: Exception | None) -> None:
         name = channel.tag
-        if self._channels.get(name) is not channel:
-            return
-        del self._channels[name]
-        pod = self.pods.get(name)
-        if pod is not None and not pod.ended:
-            self._mark_lost(pod)
+        if self._channels.get(name) is channel:
+            del self._channels[name]
+            pod = self.pods.get(name)
+            if pod is not None and not pod.ended:
+                self._mark_lost(pod)
+        for asked, answer in self._answers.values():
+            if asked is channel and not answer.done():  # what it was asked as it went
+                answer.set_exception(UsageError("has ended", place=name))
 
     def _mark_lost(self, pod: Pod) -> None:
         try:
@@ -333,7 +335,8 @@ class Fleet:
             raise UsageError("has ended", place=name)
         self._orders += 1
         ident = self._orders
-        answer = self._answers[ident] = self._loop.create_future()
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._answers[ident] = channel, answer
         channel.send({"op": op, "id": ident, **fields})
         try:
             async with asyncio.timeout(ASK_S):
