@@ -31,6 +31,7 @@ _podsh() {
         esac
         COMPREPLY+=("$shown")
     done < <(podsh complete --typed --format values -- "${words[@]}" 2>/dev/null)
-    [[ ${#COMPREPLY[@]} -gt 0 ]] || compopt -o default
+    # what a pod has not is not looked for here
+    [[ ${#COMPREPLY[@]} -gt 0 || ${words[-1]} == *:* ]] || compopt -o default
 }
 complete -F _podsh podsh

@@ -68,6 +68,12 @@ def source_for(context: Context) -> Callable[[str, str], list[tuple[str, str]]]:
                 for pod in pods
                 if tag == "pod" or pod.get("state") in LIVE
             ]
+        if tag == "podpath":
+            from podsh.commands.files import paths_of_pods
+
+            pods = source("pod", "")
+            found = paths_of_pods(prefix, pods, context.portal) if pods else []
+            return found + local_source("path", prefix)
         if tag == "request":
             from podsh.console.asking import brief
 

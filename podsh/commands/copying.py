@@ -8,6 +8,7 @@ either the old one or the new one. As the person who copies: no more than they m
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import posixpath
 import stat
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _O_PATH = os.O_PATH | os.O_CLOEXEC
 _STRAIGHT = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
 _CHUNK = 1 << 20
+# a pod's directory may have any number of names
+_MAX_LOOKED, _MAX_NAMES = 20_000, 400
 _EXISTING = "is there, and is neither a file nor a directory"
 
 
@@ -50,6 +53,18 @@ class Place:
                     "is a link, or lies behind one", place=self.shown, hint="name where it leads"
                 ) from None
             raise OSError(exc.errno, os.strerror(exc.errno or 0), self.shown) from None
+
+    def names(self, prefix: str) -> list[str]:
+        """Of the directory that is there, those that begin so, of many the first; a dot is to be
+        typed. Directories end in a slash, links are none. OSError, UsageError as ``hold``."""
+        found = []
+        with _held(self.hold()) as fd, _held(_reopened(fd, os.O_DIRECTORY)) as directory:
+            with os.scandir(directory) as entries:
+                for entry in itertools.islice(entries, _MAX_LOOKED):
+                    if entry.name.startswith(prefix) and (entry.name[0] != "." or prefix):
+                        is_dir = entry.is_dir(follow_symlinks=False)
+                        found.append(entry.name + ("/" if is_dir else ""))
+        return sorted(found)[:_MAX_NAMES]
 
     def close(self) -> None:
         os.close(self.root)

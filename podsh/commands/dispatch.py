@@ -10,6 +10,7 @@ from podsh.errors import (
     LaunchFailed,
     NotExecutable,
     NotFound,
+    PodshError,
     TimedOut,
     UntrustedInput,
     UsageError,
@@ -17,10 +18,12 @@ from podsh.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeVar
 
     from podsh.commands.context import Context
-    from podsh.errors import PodshError
+
+    T = TypeVar("T")
 
 FAILED, USAGE, WAIT_TIMED_OUT, PODSH_ITSELF, NOT_EXECUTABLE, NOT_FOUND = 1, 2, 124, 125, 126, 127
 
@@ -36,6 +39,24 @@ def execute(words: Sequence[str], context: Context) -> int:
         context.out(help_text(command))
         return 0
     return command.load()(args, context)
+
+
+def of_each(names: Iterable[T], do: Callable[[T], None], context: Context, before: int = 0) -> int:
+    """Do it for each, also where one fails, which is told; the exit code of the worst, or
+    ``before``. With a single name the error is raised."""
+    from podsh.console.render import show_lines
+
+    todo = list(names)
+    worst = before
+    for name in todo:
+        try:
+            do(name)
+        except PodshError as exc:
+            if len(todo) == 1:
+                raise
+            context.err(show_lines(f"{context.place or 'podsh'}: {exc}"))
+            worst = max(worst, code_of(exc))
+    return worst
 
 
 def code_of(error: PodshError) -> int:

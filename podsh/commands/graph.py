@@ -34,6 +34,11 @@ def graph(args: Args, context: Context) -> int:
     if len(wanted) > 1:
         raise UsageError(f"--{' and --'.join(wanted)} exclude each other", place="graph")
     output = args.maybe("output")
+    if args.flag("json"):
+        if wanted or output is not None:
+            raise UsageError("--json is no drawing", place="graph", hint="without -o, --dot, …")
+        context.emit(_ask(args, context), "graph")
+        return 0
     form = wanted[0] if wanted else _form_of(output)
     if form == "png" and output is None and sys.stdout.isatty():
         raise UsageError("a PNG is not for a terminal", place="graph", hint="give -o FILE")

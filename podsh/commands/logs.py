@@ -26,9 +26,11 @@ def logs(args: Args, context: Context) -> int:
     """What a pod has written: lines of text, page by page where they are more than a screen."""
     pod = context.portal().call("pod", name=args.text("pod"))
     log = _Log(pod, context)
+    say = _json if args.flag("json") else _line
     if args.flag("raw"):
-        if args.flag("screen"):
-            raise UsageError("--raw and --screen do not go together", place="logs")
+        if args.flag("screen") or args.flag("json"):
+            other = "screen" if args.flag("screen") else "json"
+            raise UsageError(f"--raw and --{other} do not go together", place="logs")
         if os.isatty(1):
             raise UsageError(
                 "what a pod wrote, byte by byte, is not for a terminal",
@@ -42,18 +44,22 @@ def logs(args: Args, context: Context) -> int:
         if args.flag("follow"):
             raise UsageError("--screen and -f do not go together", place="logs", hint="attach")
         for line in _screen(log):
-            _say(line, pod, context)
-    elif args.flag("follow") or not _person(context):
+            say(line, pod, context)
+    elif args.flag("follow") or args.flag("json") or not _person(context):
         for lines in _text(log.chunks(args.flag("follow"))):
             for line in lines:
-                _say(line, pod, context)
+                say(line, pod, context)
             context.flush()
     else:
         _page([line for lines in _text(log.chunks(False)) for line in lines], pod, context)
     return 0
 
 
-def _say(line: str, pod: dict[str, Any], context: Context) -> None:
+def _json(line: str, pod: dict[str, Any], context: Context) -> None:
+    context.emit({"pod": pod.get("name"), "text": line}, "line")
+
+
+def _line(line: str, pod: dict[str, Any], context: Context) -> None:
     """In the console each line says whose it is: none can be taken for podsh's own."""
     if context.mode == "console":
         context.row(f"{show(str(pod.get('name', '?')), 24)} | {line}")
@@ -154,7 +160,7 @@ def _page(lines: list[str], pod: dict[str, Any], context: Context) -> None:
     pager = _pager() if sum(max(-(-cells(line) // cols), 1) for line in lines) >= rows else []
     if not pager:
         for line in lines:
-            _say(line, pod, context)
+            _line(line, pod, context)
         return
     import subprocess
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from podsh.commands.dispatch import of_each
 from podsh.console.render import (
     age,
     show,
@@ -117,24 +118,33 @@ def kill(args: Args, context: Context) -> int:
     portal = context.portal()
     names = args.many("pod")
     if number is not None:
-        for name in names:
+
+        def signalled(name: str) -> None:
             portal.call("kill", name=name, signal=number)
             _tell(args, context, "signal", name, number)
-        return 0
+
+        return of_each(names, signalled, context)
     import signal
     import time
 
-    for name in names:
+    told = []
+
+    def tell(name: str) -> None:
         portal.call("kill", name=name, signal=int(signal.SIGTERM))
+        told.append(name)
+
+    worst = of_each(dict.fromkeys(names), tell, context)
     end = time.monotonic() + GRACE_S
-    for name in names:
+
+    def ended(name: str) -> None:
         try:
             portal.call("wait", name=name, timeout_s=max(end - time.monotonic(), 0.01))
         except TimedOut:
             portal.call("kill", name=name, signal=int(signal.SIGKILL))
             portal.call("wait", name=name, timeout_s=KILL_S)
         _tell(args, context, "killed", name)
-    return 0
+
+    return of_each(told, ended, context, worst)
 
 
 def _tell(args: Args, context: Context, what: str, name: str, number: int | None = None) -> None:
@@ -180,9 +190,12 @@ def rm(args: Args, context: Context) -> int:
                 raise UsageError(f"--{option} {passes!a} is no number of passes", place="rm")
             fields = {"passes": int(passes or 1), "random": random}
     left = 0
-    for name in args.many("pod"):
+
+    def remove(name: str) -> None:
+        nonlocal left
         for note in portal.call("rm", name=name, **fields).get("notes", ()):
             context.err(f"podsh: {show(name)}: {show_text(str(note))}")
             left = 1
         _tell(args, context, "removed", name)
-    return left
+
+    return max(of_each(args.many("pod"), remove, context), left)

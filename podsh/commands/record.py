@@ -48,7 +48,11 @@ def record(args: Args, context: Context) -> int:
             channel.close()
     finally:
         cast.close()
-    context.out(f"{show(path)}: {age(cast.seconds)}, {cast.count} events")
+    if args.flag("json"):
+        seconds = round(cast.seconds, 3)
+        context.emit({"pod": name, "path": path, "seconds": seconds, "events": cast.count}, "cast")
+    else:
+        context.out(f"{show(path)}: {age(cast.seconds)}, {cast.count} events")
     return 0
 
 

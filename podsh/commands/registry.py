@@ -13,8 +13,8 @@ blocking; it prints through ``context.out(line)``, ``context.err(line)`` and ``c
 knows their exit codes.
 
 Completion tags: pod (any), live (pods that run), request (those that wait), profile, path, dir,
-program, command (of this registry), signal, key, variable; an option or word with ``choices``
-completes these.
+podpath (of cp: path, or ``POD:PATH``), program, command (of this registry), signal, key, variable;
+an option or word with ``choices`` completes these.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from podsh.commands.dispatch import of_each
 from podsh.console import asking
 from podsh.console.events import raw_path, shown_path
 from podsh.console.render import clock, show, show_lines, show_text, table
@@ -114,22 +115,32 @@ def deny(args: Args, context: Context) -> int:
     if (pod is None) == (not idents):
         raise UsageError("name requests, or a pod", place="deny", hint="as in: podsh deny 7")
     always = args.flag("always")
-    if pod is not None:
-        context.portal().call("deny", pod=pod, always=always)
-        return 0
-    for ident in _idents(idents, "deny"):
-        row = _waiting(ident, context)
-        line = answer_no(row, context, always=always)
+
+    def tell(row: dict[str, Any], line: str) -> None:
         if args.flag("json"):
             context.emit({**row, "state": "denied", "always": always}, "denial")
         else:
             context.row(line)
-    return 0
+
+    if pod is not None:
+        for row in context.portal().call("deny", pod=pod, always=always)["denied"]:
+            tell(row, _denied(row, always))
+        return 0
+
+    def refuse(ident: int) -> None:
+        row = _waiting(ident, context)
+        tell(row, answer_no(row, context, always=always))
+
+    return of_each(_idents(idents, "deny"), refuse, context)
 
 
 def answer_no(row: dict[str, Any], context: Context, *, always: bool) -> str:
     """Refuse a request; what was refused, as a line."""
     context.portal().call("deny", request=row["id"], always=always)
+    return _denied(row, always)
+
+
+def _denied(row: dict[str, Any], always: bool) -> str:
     scope = "denied, and the same from now on" if always else "denied"
     return f"{row['id']}: {asking.rule(*asking.wants(row))}  {scope}"
 

@@ -44,6 +44,8 @@ def send(args: Args, context: Context) -> int:
             if kind == JSON and "error" in frame:
                 raise from_wire(frame["error"])
             if kind == JSON and frame.get("ev") == "sent":
+                if args.flag("json"):
+                    context.emit({"pod": name, "bytes": len(plain)}, "sent")
                 return 0
     finally:
         context.waits_on(None)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from prompt_toolkit.completion import Completer, Completion
 
+from podsh.commands.files import paths_of_pods
 from podsh.commands.pods import state_words
 from podsh.commands.quoting import quoted
 from podsh.console.asking import brief
 from podsh.console.complete import candidates, local_source, unfinished
 from podsh.console.render import show_text
-from podsh.errors import PodshError
+from podsh.errors import Disconnected, PodshError
 from podsh.portal.client import connect_running
 from podsh.wire.messages import LIVE
 
@@ -71,6 +72,9 @@ class RegistryCompleter(Completer):
                 for pod in self._console.feed.pods or ()
                 if tag == "pod" or pod.get("state") in LIVE
             ]
+        if tag == "podpath":
+            found = paths_of_pods(prefix, self._source("pod", ""), self._portal)
+            return found + local_source("path", prefix)
         if tag == "request":
             return [(str(row["id"]), brief(row)) for row in self._console.feed.requests]
         if tag == "profile":
@@ -82,12 +86,19 @@ class RegistryCompleter(Completer):
     def _profile_names(self) -> list[tuple[str, str]]:
         if time.monotonic() - self._asked > _PROFILES_S:
             try:
-                if self._client is None or self._client.closed:
-                    self._client = connect_running()
-                if self._client is not None:
-                    found = self._client.call("profiles")["profiles"]
-                    self._profiles = [(str(p["name"]), str(p["description"] or "")) for p in found]
-                    self._asked = time.monotonic()
+                found = self._portal().call("profiles")["profiles"]
+                self._profiles = [(str(p["name"]), str(p["description"] or "")) for p in found]
+                self._asked = time.monotonic()
             except PodshError:
                 self.close()
         return self._profiles
+
+    def _portal(self) -> Client:
+        """The one that runs; Disconnected where there is none."""
+        if self._client is not None and (self._client.closed or self._client.hung_up()):
+            self.close()
+        if self._client is None:
+            self._client = connect_running()
+        if self._client is None:
+            raise Disconnected("is not running", place="the portal")
+        return self._client

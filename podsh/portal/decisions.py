@@ -106,18 +106,20 @@ class Decisions:
         return {"targets": names, "reason": reason}
 
     async def deny(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Refuse a request, or all that wait in ``pod``."""
+        """Refuse a request, or all that wait in ``pod``: then the rows of these."""
         always = bool(message.get("always"))
         if message.get("pod") is None:
             pod, row = await self._row(int(message["request"]))
             return await self._fleet.ask(pod.name, "deny", request=row["id"], always=always)
         pod = self._fleet.get(str(message["pod"]))
+        denied = []
         for row in (await self.requests({"pod": pod.name}))["requests"]:
             try:
                 await self._fleet.ask(pod.name, "deny", request=row["id"], always=always)
             except UsageError:
-                pass  # decided or gone meanwhile
-        return {}
+                continue  # decided or gone meanwhile
+            denied.append(row)
+        return {"denied": denied}
 
     async def wait(self, message: dict[str, Any]) -> dict[str, Any]:
         """The number of the oldest request that waits in a pod, once there is one.

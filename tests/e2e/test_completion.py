@@ -82,7 +82,11 @@ def clear(t: Tmux) -> None:
 @pytest.mark.parametrize("name", SHELLS)
 def test_tab(podsh: Podsh, name: str) -> None:
     podsh.profile("develop", 'extends = "base"\ndescription = "where I work"\n')
-    assert podsh.run("run", "-d", "-n", "web", "--", "sleep", "1000").code == 0
+    script = (
+        "mkdir -p deep; touch report.txt deep/er.txt $(printf 'ev\\033il'); echo made; sleep 1000"
+    )
+    assert podsh.run("run", "-d", "-n", "web", "--", "sh", "-c", script).code == 0
+    assert podsh.run("wait", "web", "text:made", "-t", "20").code == 0
     with shell(podsh, name) as t:
         for typed, becomes in (
             ("podsh att", r"^> podsh attach $"),
@@ -95,6 +99,12 @@ def test_tab(podsh: Podsh, name: str) -> None:
             ("podsh run --ro evil", r"^> podsh run --ro (evil\\ plain/|'evil plain/'?)$"),
             ("podsh run --ro it", r"^> podsh run --ro (it\\'s:\\\\one/|\"it's:\\\\\\\\one/)$"),
             ("podsh run --ro 'my", r"^> podsh run --ro 'my dir/'?$"),
+            # what a pod has, and what is here
+            ("podsh cp we", r"^> podsh cp web:$"),
+            ("podsh cp web:rep", r"^> podsh cp web:report.txt $"),
+            ("podsh cp -r web:de", r"^> podsh cp -r web:deep/$"),
+            ("podsh cp web:deep/", r"^> podsh cp web:deep/er.txt $"),
+            ("podsh cp web:report.txt my", r"^> podsh cp web:report.txt (my\\ dir/|'my dir/'?)$"),
             ("podsh run --ro ~/wor", r"^> podsh run --ro (~|/\S+/home)/work/$"),
         ):
             t.type(typed)
@@ -105,6 +115,12 @@ def test_tab(podsh: Podsh, name: str) -> None:
                 t.type("z")
             t.wait(becomes.replace(" $", " z$") if whole else becomes)
             clear(t)
+        # in a pod as well; nor are names looked for here that it has not
+        t.type("podsh cp web:ev")
+        t.keys("Tab")
+        t.type("z")
+        t.wait("^> podsh cp web:evz$")
+        clear(t)
         # several: listed, with what they are, but in bash
         t.type("podsh profile ")
         t.keys("Tab", "Tab")

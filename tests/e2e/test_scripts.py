@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.helpers.install import ROOT
 
@@ -100,6 +100,67 @@ def test_exit_codes(podsh: Podsh) -> None:
     assert done.err == "-c:2: w: is still running\n"
     assert podsh.run("-c", "kill -s KILL w\n-wait w exit").code == 0
     podsh.wait_state("w", "")
+
+
+def test_of_several_names_one_that_fails_keeps_nothing_from_the_others(podsh: Podsh) -> None:
+    for name in ("one", "two"):
+        assert podsh.run("run", "-d", "-n", name, "--", "sleep", "1000").code == 0
+    done = podsh.run("kill", "nope", "one", "-s", "0", "two")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    done = podsh.run("kill", "one", "nope", "one", "two", "--json")
+    assert done.code == 2
+    assert "no pod called nope" in done.err
+    assert [json.loads(line)["pod"] for line in done.out.splitlines()] == ["one", "two"]
+    script = podsh.run("-c", "-kill one two\nkill two\n")
+    assert script.code == 2
+    assert [line.split(": ")[:2] for line in script.err.splitlines()] == [
+        ["-c:1", "one"],
+        ["-c:1", "two"],
+        ["-c:2", "two"],
+    ]
+    done = podsh.run("rm", "one", "nope", "two")
+    assert (done.code, "no pod called nope" in done.err) == (2, True)
+    assert podsh.run("ps", "--json").out == ""
+
+
+def test_an_object_a_line(podsh: Podsh) -> None:
+    """Of what programs use, the commands that once had only text for people."""
+
+    def objects(*words: str, code: int = 0) -> list[dict[str, Any]]:
+        done = podsh.run(*words, "--json")
+        assert done.code == code, done
+        rows = [json.loads(line) for line in done.out.splitlines()]
+        assert all(row["v"] == 1 and row["ts"] > 0 for row in rows)
+        return rows
+
+    script = (
+        "mkdir t; echo one > t/a; mkfifo t/f; echo ready; read x; printf '\\033[1mgot%s\\r\\n' $x"
+    )
+    assert podsh.run("run", "-d", "-n", "web", "--", "sh", "-c", script).code == 0
+    assert podsh.run("wait", "web", "text:ready", "-t", "20").code == 0
+    left, copied = objects("cp", "-r", "web:~/t", str(podsh.home / "t"), code=1)
+    assert (left["ev"], left["path"], left["cause"]) == ("left_out", "web:~/t/f", "is a fifo")
+    assert (copied["ev"], copied["src"], copied["left_out"]) == ("copied", "web:~/t", 1)
+    assert (podsh.home / "t" / "a").read_text() == "one\n"
+    (drawn,) = objects("graph", "web")
+    assert (drawn["ev"], drawn["pod"]["name"]) == ("graph", "web")
+    recorder = podsh.start("record", "web", str(podsh.home / "web.cast"), "--json")
+    end = time.monotonic() + 20
+    while not (podsh.home / "web.cast").exists() or not (podsh.home / "web.cast").stat().st_size:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    (sent,) = objects("send", "web", r"x\n")
+    assert (sent["ev"], sent["pod"], sent["bytes"]) == ("sent", "web", 2)
+    out, _ = recorder.communicate(timeout=30)
+    cast = json.loads(out)
+    assert (cast["ev"], cast["path"]) == ("cast", str(podsh.home / "web.cast"))
+    assert cast["events"] > 0
+    lines = objects("logs", "web")
+    assert {row["ev"] for row in lines} == {"line"}
+    assert [row["text"] for row in lines if row["text"].startswith("got")] == ["gotx"]
+    assert "gotx" in [row["text"] for row in objects("logs", "web", "--screen")]
+    assert podsh.run("logs", "web", "--raw", "--json").code == 2
+    assert podsh.run("graph", "--json", "--svg").code == 2
 
 
 def test_nothing_but_text_where_nobody_looks(podsh: Podsh) -> None:

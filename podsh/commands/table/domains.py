@@ -23,6 +23,7 @@ COMMANDS: tuple[Command, ...] = (
             Option("--svg", help="drawn by graphviz"),
             Option("--png", help="drawn by graphviz"),
             Option("-o", "--output", value="FILE", complete="path", help="into FILE"),
+            JSON,
         ),
         words=(Word("POD", complete="live", optional=True),),
     ),
