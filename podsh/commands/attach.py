@@ -27,13 +27,15 @@ _TAIL_LINES = 15
 
 def attach(args: Args, context: Context) -> int:
     """Put a pod on this terminal. Without a name: the last one, or the only one that lives."""
-    name = args.maybe("pod") or context.last_pod or _only_pod(context)
+    name = args.maybe("pod") or _last_or_only(context)
     return attach_to(name, context, watch=args.flag("watch"), raw=args.flag("raw"))
 
 
-def _only_pod(context: Context) -> str:
+def _last_or_only(context: Context) -> str:
     pods = context.portal().call("ps")["pods"]
     live = [str(pod["name"]) for pod in pods if pod.get("state") in messages.LIVE]
+    if context.last_pod in live:
+        return context.last_pod
     if len(live) == 1:
         return live[0]
     if not live:
@@ -241,7 +243,11 @@ def _denied(denied: Mapping[str, Any], context: Context, name: str) -> None:
 def _last_words(attachment: Attachment, outcome: Outcome, context: Context, name: str) -> None:
     """What the person would miss, now that the program's screen is gone: its end, as text."""
     if outcome.code or not outcome.typed:
-        for line in plain_lines(outcome.tail)[-_TAIL_LINES:]:
+        lines = plain_lines(outcome.tail)
+        if len(lines) > _TAIL_LINES:
+            more = "" if attachment.hold else f" (all of it: logs {show(name)})"
+            context.row(f"{show(name, 24)} | …{more}")
+        for line in lines[-_TAIL_LINES:]:
             context.row(f"{show(name, 24)} | {line}")
     if context.mode != "console" or attachment.hold:  # else an event says so
         killed = f"killed by {signal_name(outcome.signal)}" if outcome.signal else ""

@@ -33,7 +33,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "requests": ("requests", "review", "allow", "deny", "mount", "revoke", "why"),
     "domains": ("tree", "graph"),
     "profiles": ("profile",),
-    "itself": ("doctor", "set", "echo", "source", "help", "quit", "shutdown", "complete"),
+    "itself": ("doctor", "set", "cd", "echo", "source", "help", "quit", "shutdown", "complete"),
 }
 
 

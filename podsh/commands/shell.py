@@ -1,4 +1,4 @@
-"""set, source, quit, shutdown: about podsh itself."""
+"""set, cd, source, quit, shutdown: about podsh itself."""
 
 from __future__ import annotations
 
@@ -29,6 +29,25 @@ def set_(args: Args, context: Context) -> int:
         if not equals or not name.isidentifier() or not name.isascii():
             raise UsageError(f"{item!a} is not NAME=VALUE", place="set", hint="as in: set DIR=/srv")
         context.variables[name] = value
+    return 0
+
+
+def cd(args: Args, context: Context) -> int:
+    """Go to a directory: relative paths, ``.`` of profiles and new pods begin there."""
+    import os
+
+    from podsh.console.render import show
+
+    path = os.path.expanduser(args.maybe("dir") or "~")
+    try:
+        os.chdir(path)
+        now = os.getcwd()
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "has a NUL in it"
+        raise UsageError(str(reason), place=show(path)) from None
+    os.environ["PWD"] = now
+    if context.mode == "console" and not context.scripted:  # its prompt does not tell
+        context.row(show(now))
     return 0
 
 

@@ -27,7 +27,7 @@ from podsh.commands.context import Context
 from podsh.commands.dispatch import code_of
 from podsh.commands.script import ScriptStopped, lines_of, split
 from podsh.commands.syntax import HelpWanted, parse
-from podsh.console import asking
+from podsh.console.bar import Visited, keep_below, toolbar
 from podsh.console.completer import RegistryCompleter
 from podsh.console.echo import echo
 from podsh.console.events import event_line
@@ -103,25 +103,6 @@ def bindings(go_back: Callable[[KeyPressEvent], None], key: str = "C-]") -> KeyB
     return keys
 
 
-def toolbar(
-    pods: list[dict[str, Any]] | None,
-    waiting: list[dict[str, Any]],
-    last_pod: str | None,
-    now: float,
-    key: str = "C-]",
-) -> str:
-    """`` 3 pods  2 waiting (web 0:12)  C-] web ``"""
-    if pods is None:
-        return " no portal "
-    live = sum(pod.get("state") in messages.LIVE for pod in pods)
-    parts = [f"{live} pod{'' if live == 1 else 's'}"]
-    if waiting:
-        parts.append(f"{len(waiting)} waiting ({asking.longest(waiting, now)})")
-    if last_pod is not None:
-        parts.append(f"{key} {show(last_pod, 24)}")
-    return f" {'  '.join(parts)} "
-
-
 def first_request() -> bool:
     """Whether no request was shown to this user before; they are then told what to do, once."""
     path = os.path.join(paths.state_dir(), "asked")
@@ -161,11 +142,14 @@ class Console:
             complete_while_typing=False,
             complete_in_thread=True,
             key_bindings=self._bindings(),
-            bottom_toolbar=None if self.accessible else self._toolbar,
             enable_suspend=True,
             input=input,
             output=output,
         )
+        if not self.accessible:
+            keep_below(self.session, self._toolbar)
+        self._visited = Visited()
+        self._visited.add(context.last_pod)
 
     def _key(self) -> str:
         """The attention key's name, as it is set now."""
@@ -182,8 +166,9 @@ class Console:
         return bindings(go_back, self._key())
 
     def _toolbar(self) -> str:
-        feed = self.feed
-        return toolbar(feed.pods, feed.requests, self.context.last_pod, time.time(), self._key())
+        feed, held = self.feed, self.context.held
+        back = held[0] if held is not None else self._visited.back_to(feed.pods or ())
+        return toolbar(feed.pods, feed.requests, back, time.time(), self._key())
 
     def _tick(self) -> None:
         """While requests wait, the toolbar's clock goes on."""
@@ -362,6 +347,7 @@ class Console:
         try:
             self.context.status = work()
         finally:
+            self._visited.add(self.context.last_pod)
             self.context.typed = b""
             self._loop.add_signal_handler(signal.SIGINT, lambda: None)
 
@@ -387,18 +373,20 @@ class Console:
             raise KeyboardInterrupt
 
     async def _go_back(self) -> None:
-        """C-]: to the program that it left, else to the pod last looked at."""
+        """C-]: to the program that it left, else to the pod last looked at of those that live."""
         from podsh.commands.attach import attach_to, resume
 
         if self.context.held is not None:
             self._on_terminal(lambda: resume(self.context))
             self._list_waiting()
-        elif self.context.last_pod is not None:
-            name = self.context.last_pod
-            self._on_terminal(lambda: attach_to(name, self.context))
-            self._list_waiting()
-        else:
+            return
+        back = self._visited.back_to(self.context.portal().call("ps")["pods"])
+        name = back or self.context.last_pod
+        if name is None:
             self.context.err("podsh: no pod to go back to; attach POD, or run -- bash")
+            return
+        self._on_terminal(lambda: attach_to(name, self.context))
+        self._list_waiting()
 
     # -- leaving
 

@@ -15,7 +15,8 @@ from prompt_toolkit.output import DummyOutput
 
 from podsh.commands import welcome
 from podsh.commands.context import Context
-from podsh.console.app import Console, toolbar
+from podsh.console.app import Console
+from podsh.console.bar import Visited, toolbar
 from tests.console.portal import ENDED, REQUEST, RUNNING
 
 if TYPE_CHECKING:
@@ -296,6 +297,20 @@ def test_toolbar() -> None:
     bar = toolbar([RUNNING, RUNNING], waiting, "web", 165.0)
     assert bar == " 2 pods  2 waiting (b 1:35)  C-] web "
     assert toolbar([], [], "\x1b[2J", 0.0) == ' 0 pods  C-] "\\e[2J" '
+
+
+def test_where_the_attention_key_goes() -> None:
+    visited = Visited()
+    a, b, c = ({"name": name, "state": "running"} for name in "abc")
+    assert visited.back_to([]) is None
+    assert visited.back_to([a]) == "a"  # there is no other
+    assert visited.back_to([a, b]) is None
+    for name in ("a", "b", "a", None):
+        visited.add(name)
+    assert visited.back_to([a, b, c]) == "a"
+    assert visited.back_to([{**a, "state": "exited"}, b, c]) == "b"
+    assert visited.back_to([b | {"state": "exited"}, c]) == "c"
+    assert visited.back_to([]) is None
 
 
 async def test_a_request_is_a_line_and_a_number_in_the_toolbar(portal: Portal) -> None:

@@ -55,6 +55,90 @@ def test_a_short_program_leaves_its_words(podsh: Podsh) -> None:
         leave(t)
 
 
+def test_what_was_cut_of_its_words_is_told(podsh: Podsh) -> None:
+    with podsh.tmux(rows=40) as t:
+        t.wait(PROMPT)
+        t.type("run -n long -- seq 100 130")
+        t.keys("Enter")
+        t.wait(r"^long \| … \(all of it: logs long\)\n(long \| 1[12]\d\n){14}long \| 130$")
+        t.type("run -n short -- seq 15")
+        t.keys("Enter")
+        t.wait(r"(?s)-- seq 15\nshort \| 1\n.*short \| 15$")
+        leave(t)
+
+
+def test_the_key_goes_to_the_last_pod_that_lives(podsh: Podsh) -> None:
+    with podsh.tmux(rows=30) as t:
+        t.wait(PROMPT)
+        for name in ("one", "two"):
+            t.type(f"run -n {name} -- sh -c 'echo i-am-{name}; exec sleep 1000'")
+            t.keys("Enter")
+            t.wait(f"^i-am-{name}$")
+            t.keys("C-]")
+            t.wait(rf"C-\] {name}$")
+        t.type("run -n short -- true")
+        t.keys("Enter")
+        t.wait("short +. +exit 0")
+        t.wait(r"2 pods  C-\] two$")
+        t.type("kill two")
+        t.keys("Enter")
+        t.wait(r"1 pod  C-\] one$")
+        t.keys("C-]")
+        t.wait("^i-am-one$")
+        t.keys("C-]")
+        t.wait(PROMPT)
+        t.type("kill one")
+        t.keys("Enter")
+        t.wait("^ 0 pods$")
+        t.keys("C-]")
+        t.wait("podsh: one: has ended")
+        leave(t)
+    time.sleep(0.5)  # the tmux server frees its socket
+    with podsh.tmux("-c", "run -d -n left -- sleep 1000"):
+        podsh.wait_state("left", "running")
+    time.sleep(0.5)
+    with podsh.tmux() as t:
+        t.wait(r"^ 1 pod  C-\] left$")
+        podsh.run("kill", "left")
+        t.wait("^ 0 pods$")
+        leave(t)
+
+
+def test_a_list_of_candidates_leaves_no_toolbar_behind(podsh: Podsh) -> None:
+    with podsh.tmux() as t:
+        t.wait(PROMPT)
+        t.wait("^ 0 pods$")
+        t.type("profile ")
+        t.keys("Tab")
+        t.wait(r"(?s)^list +show.*^podsh> profile$.*^ 0 pods$")
+        assert sum("0 pods" in line for line in t.history()) == 1
+        t.keys("C-u")
+        leave(t)
+
+
+def test_another_directory(podsh: Podsh) -> None:
+    there = podsh.directory("home/some where")
+    podsh.file(there / "file", "what is there\n")
+    with podsh.tmux() as t:
+        t.wait(PROMPT)
+        t.type("cd some")
+        t.keys("Tab", "Enter")
+        t.wait('some where[/"]*$\n^podsh>$')
+        t.type("run -n rd --ro . -- cat file")
+        t.keys("Enter")
+        t.wait(r"^rd \| what is there$")
+        t.type("cd nowhere")
+        t.keys("Enter")
+        t.wait("^podsh: nowhere: No such file or directory$")
+        t.type("cd")
+        t.keys("Enter")
+        t.wait(rf"^{podsh.home}$")
+        leave(t)
+    done = podsh.run("-c", f"cd '{there}'\nrun --ro . -- cat file\ncd /nope\n")
+    assert (done.code, done.out) == (2, "what is there\n")
+    assert "-c:3: /nope: No such file" in done.err
+
+
 def test_detached_pods_print_above_the_typing(podsh: Podsh) -> None:
     with podsh.tmux() as t:
         t.wait(PROMPT)

@@ -21,6 +21,13 @@ COMMANDS: tuple[Command, ...] = (
         words=(Word("NAME=VALUE", complete="variable", optional=True, repeat=True),),
     ),
     Command(
+        "cd",
+        "podsh.commands.shell:cd",
+        help="go to a directory, where what comes next is run",
+        example="cd ~/site",
+        words=(Word("DIR", complete="dir", optional=True),),
+    ),
+    Command(
         "echo",
         "podsh.commands.shell:echo",
         help="print words",
