@@ -463,10 +463,13 @@ Row = tuple[Any, ...]  # an operation on the wire: (tag, field, …)
 
 def usual(row: Row) -> bool:
     """Whether a standby may carry it out for whatever pod comes."""
+    if row[0] == Sysctl.tag:
+        return str(row[1]).startswith(_SHARES)
     return row[0] in _USUAL or (row[0] == Bind.tag and not any(row[at] for at in _PARTICULAR))
 
 
 _USUAL = frozenset(op.tag for op in (Tmpfs, Dir, Link, Device, Proc, Devpts, Shim, Kage))
+_SHARES = "user/max_inotify_"  # the same for every pod
 _PARTICULAR = [1 + Bind.__slots__.index(name) for name in ("dst", "write", "own", "within")]
 _DST = _PARTICULAR[0]
 

@@ -69,7 +69,8 @@ class Facts:
     """What the plan must know of the machine and the caller.
 
     ``state``: the pod's own state directory on the host. ``hide``: podsh's own paths.
-    ``nofile``: the highest hard RLIMIT_NOFILE that a pod may have. ``requests``: calls can be
+    ``nofile``: the highest hard RLIMIT_NOFILE that a pod may have; ``rlimits`` and ``sysctls``: its
+    share of what is counted for the user (portal/shares.py). ``requests``: calls can be
     held and asked about. ``scopes``: Landlock has them. ``resolvers``: a
     resolv.conf that holds outside of the host itself.
     """
@@ -83,6 +84,8 @@ class Facts:
     hide: tuple[str, ...] = ()
     umask: int = 0o022
     nofile: int = DEFAULT_OPEN_FILES
+    rlimits: tuple[tuple[str, int], ...] = ()
+    sysctls: tuple[tuple[str, int], ...] = ()
     requests: bool = True
     resolvers: str = ""
     scopes: bool = False
@@ -153,6 +156,7 @@ def make_plan(profile: Profile, request: Request, facts: Facts) -> JailPlan:
         ops.append(Sysctl("user/max_user_namespaces", "0"))
     # below 301 the kernel refuses (kernel/pid.c: RESERVED_PIDS)
     ops.append(Sysctl("kernel/pid_max", str(max(processes, 301)), needed=False))
+    ops += [Sysctl(name, str(value), needed=False) for name, value in facts.sysctls]
     ops += _common_dirs(profile, taken | {home})
     ops += _home(home_mode, home, profile, facts, taken)
     binds.sort(key=lambda bind: (bind.dst or bind.src).split("/"))
@@ -373,6 +377,7 @@ def _rlimits(profile: Profile, facts: Facts, processes: int) -> tuple[tuple[str,
         ("NOFILE", min(1024, files) if limits.open_files is None else files, files),
         # 0 would not stop a core_pattern pipe; 1 does (man 5 core)
         ("CORE", 1, 1),
+        *((name, limit, limit) for name, limit in facts.rlimits),
     ]
     if limits.file_size is not None:
         found.append(("FSIZE", limits.file_size, limits.file_size))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 IDLE_S = 1.0
 KEPT = 64
 MAX_CALLS = 512
+MAX_PROCESSES = 512
 
 
 def next_id() -> int:
@@ -89,6 +90,10 @@ class Request:
         who = caller.process(call.pid)
         if who is not None:
             self._processes[who] = None
+        if len(self._processes) > MAX_PROCESSES:
+            # a program may ask by one short-lived process after the other
+            alive = [one for one in self._processes if caller.process(one.pid) == one]
+            self._processes = dict.fromkeys(alive[-MAX_PROCESSES // 2 :])
 
     def join(self, call: Call) -> None:
         """The same is asked for once more."""

@@ -17,7 +17,7 @@ from podsh.kernel import landlock
 from podsh.operations import Bind
 from podsh.plan import Facts, Request, make_plan
 from podsh.policy.access import Access
-from podsh.portal import bycommand, calls, displays, nested, networks
+from podsh.portal import bycommand, calls, displays, nested, networks, shares
 from podsh.profiles import find
 from podsh.profiles.schema import Context
 
@@ -212,6 +212,8 @@ def _facts(message: dict[str, Any], ctx: Context) -> Facts:
         umask=int(message.get("umask", 0o022)) & 0o777,
         # descriptors in flight count per user: a pod must not be able to fill podsh's share
         nofile=max(soft // 2 - 1, 64),
+        rlimits=shares.rlimits(),
+        sysctls=shares.sysctls(),
         scopes=landlock.has_scopes(),
     )
 

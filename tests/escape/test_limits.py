@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -40,6 +42,16 @@ LIMITS = (
     Limit("file_bytes", 8 * MIB, 16 * MIB, 20 * MIB),
 )
 
+# what the kernel counts for the user, in pods and outside of them together: one pod gets half
+INSTANCES = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text()) // 2
+SIGNALS = resource.getrlimit(resource.RLIMIT_SIGPENDING)[0] // 2
+QUEUES = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0] // 2
+SHARED = (
+    Limit("watchers", 8, INSTANCES, INSTANCES + 4),
+    *((Limit("timers", 8, SIGNALS, SIGNALS + 100),) if SIGNALS > 0 else ()),
+    *((Limit("queues", 0, QUEUES, QUEUES + 4096),) if QUEUES > 0 else ()),
+)
+
 
 def _number(detail: str) -> int:
     assert detail.isdigit(), detail
@@ -63,3 +75,11 @@ def test_default_limits(yard: Yard) -> None:
     assert all(0 < int(word) <= 4096 for word in inside.out.split())
     outside = yard.podsh.outside("python3", "-c", code)
     assert not all(0 < int(word) <= 4096 for word in outside.out.split())
+
+
+@pytest.mark.parametrize("limit", SHARED, ids=lambda limit: limit.name)
+def test_what_is_counted_for_the_user_is_left_to_others(limit: Limit, yard: Yard) -> None:
+    inside = yard.try_inside("limits", [limit.name], enough=limit.enough)
+    outside = yard.try_outside("limits", [limit.name], "same")
+    assert limit.least <= _number(inside[limit.name].detail) <= limit.most
+    assert _number(outside[limit.name].detail) > limit.most

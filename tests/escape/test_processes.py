@@ -52,3 +52,15 @@ def test_kill_everything(yard: Yard) -> None:
     done = yard.podsh.pod("sh", "-c", "sleep 1000 & kill -KILL -1; wait; echo alone")
     assert (done.code, done.out) == (0, "alone\n"), done.err
     os.kill(yard.outsider, 0)
+
+
+TRACED = tuple(row for row in ROWS if row.name in ("trace_init", "steal_descriptor_of_init"))
+
+
+@pytest.mark.parametrize("row", TRACED, ids=lambda row: row.name)
+def test_a_pod_that_may_trace(row: Row, yard: Yard) -> None:
+    """Its own programs, and not its PID 1, which holds the way to the monitor."""
+    yard.podsh.profile("tracer", 'extends = "base"\n[seccomp]\nptrace = true\n')
+    options = ("-p", "tracer")
+    assert yard.try_inside("processes", ["trace_child"], options)["trace_child"].how == "worked"
+    yard.check("processes", TRACED, row, options=options)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import signal
 
-from tools import facts
+from tools import call, facts
 
 
 def processes() -> int:
@@ -91,3 +92,38 @@ def file_bytes() -> int:
     finally:
         os.unlink(path)
     return size
+
+
+def watchers() -> int:
+    """How many inotify instances can be had: the machine counts them for the user."""
+    count = 0
+    with contextlib.suppress(OSError):
+        while count < facts["enough"]:
+            call("inotify_init1", 0)
+            count += 1
+    return count
+
+
+def timers() -> int:
+    """The same of timers, of which each holds a signal that may come to wait."""
+    count, number = 0, ctypes.c_int()
+    with contextlib.suppress(OSError):
+        while count < facts["enough"]:
+            call("timer_create", 0, None, ctypes.byref(number))
+            count += 1
+    return count
+
+
+def queues() -> int:
+    """Bytes of POSIX message queues."""
+    count, made = 0, []
+    attributes = (ctypes.c_long * 8)(0, 10, 1024)  # struct mq_attr: messages, bytes of each
+    with contextlib.suppress(OSError):
+        while count < facts["enough"]:
+            name = b"podsh-%d-%d" % (os.getpid(), len(made))
+            call("mq_open", name, os.O_CREAT | os.O_RDWR, 0o600, attributes)
+            made.append(name)
+            count += 10 * 1024
+    for name in made:
+        call("mq_unlink", name)
+    return count
