@@ -1,4 +1,4 @@
-"""profile list, show, check, new, edit: this user's profiles, read here without the portal."""
+"""profile list, show, check, diff, new, edit: this user's profiles, read without the portal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from podsh.commands.context import Context
     from podsh.commands.syntax import Args
-    from podsh.profiles import schema
+    from podsh.profiles import report, schema
     from podsh.profiles.find import Library
 
 DEFAULT_EXTENDS = "base"
@@ -50,14 +50,44 @@ def show(args: Args, context: Context) -> int:
         context.emit(dataclasses.asdict(profile), "profile")
         return 0
     for row in report.rows(profile):
-        words = " ".join(
-            render.show_text(word) if row.key == "about" else render.show(word)
-            for word in row.values
-        )
         where = f"  [{render.show_text(row.where)}]" if row.where else ""
-        context.out(f"{row.key:<18} {words}{where}")
+        context.out(f"{row.key:<18} {_words(row)}{where}")
     for note in profile.notes:
         context.out(f"{'note':<18} {render.show_text(note)}")
+    return 0
+
+
+def _words(row: report.Row) -> str:
+    return " ".join(
+        render.show_text(word) if row.key == "about" else render.show(word) for word in row.values
+    )
+
+
+def diff(args: Args, context: Context) -> int:
+    """What two profiles, with all that they extend, do not have in common."""
+    from podsh.profiles import report
+
+    library = _library()
+    names = args.many("name")
+    if len(names) > 2:
+        raise UsageError("compares two", place="profile diff", hint="as in: profile diff dev web")
+    old, new = (
+        {(row.key, row.values): row for row in report.rows(_load(library, name))}
+        for name in (names if len(names) == 2 else [DEFAULT_EXTENDS, *names])
+    )
+    # by what each line is about: what went, then what came
+    keys = list(dict.fromkeys(key for key, _ in (*old, *new)))
+    for key in keys:
+        for sign, rows, others in (("-", old, new), ("+", new, old)):
+            for row in rows.values():
+                if row.key != key or (row.key, row.values) in others:
+                    continue
+                if args.flag("json"):
+                    fields = {"sign": sign, "key": key, "values": row.values, "where": row.where}
+                    context.emit(fields, "difference")
+                    continue
+                where = f"  [{render.show_text(row.where)}]" if row.where else ""
+                context.out(f"{sign} {row.key:<18} {_words(row)}{where}")
     return 0
 
 

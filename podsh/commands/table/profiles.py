@@ -29,6 +29,14 @@ COMMANDS: tuple[Command, ...] = (
         words=(Word("NAME", complete="profile", optional=True, repeat=True),),
     ),
     Command(
+        "profile diff",
+        "podsh.commands.profile:diff",
+        help="what two profiles do not have in common (of one: what it has and base has not)",
+        example="profile diff dev web",
+        options=(JSON,),
+        words=(Word("NAME", complete="profile", repeat=True),),
+    ),
+    Command(
         "profile new",
         "podsh.commands.profile:new",
         help="write a new profile",

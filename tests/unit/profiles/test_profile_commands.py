@@ -1,4 +1,4 @@
-"""profile list, show, check, new, edit, as the registry runs them."""
+"""profile list, show, check, diff, new, edit, as the registry runs them."""
 
 from __future__ import annotations
 
@@ -111,6 +111,32 @@ def test_show_outside_of_any_project(
     assert any("/{cwd}" in line and " rw" in line for line in surface.lines)
     assert execute(["profile", "check"], surface) == 0
     assert not [line for line in surface.lines if "is not there" in line]
+
+
+def test_diff(surface: Surface, ground: Ground) -> None:
+    (ground.home / "a\x1bb").mkdir()
+    mine = '[[fs.bind]]\npath = "~/a\\u001bb"\n[net]\nmode = "host"\n'
+    ground.profile("one.toml", 'extends = "base"\n')
+    two = ground.profile("two.toml", 'extends = "base"\n' + mine)
+    execute(["profile", "diff", "one", "two"], surface)
+    found = [line.split(None, 2)[:2] for line in surface.lines]
+    both = [["-", "name"], ["+", "name"], ["-", "file"], ["+", "file"]]
+    assert [row for row in found if row[1] in ("name", "file")] == both
+    assert [row for row in found if row not in both] == [["+", "bind"], ["+", "net.mode"]]
+    (bind,) = (line for line in surface.lines if line.startswith("+ bind"))
+    assert "a\\eb" in bind
+    assert f"[{two}:" in bind
+    there = surface.lines
+    surface.lines = []
+    execute(["profile", "diff", "two", "one", "--json"], surface)
+    assert len(surface.lines) == len(there)
+    rows = [json.loads(line) for line in surface.lines]
+    assert {"sign": "-", "key": "net.mode", "values": ["host"], "where": ""} in rows
+    surface.lines = []
+    execute(["profile", "diff", "two"], surface)  # base is what it is compared with
+    assert any(line.startswith("- name") and line.endswith(" base") for line in surface.lines)
+    with pytest.raises(UsageError, match="compares two"):
+        execute(["profile", "diff", "one", "two", "base"], surface)
 
 
 def test_check(surface: Surface, ground: Ground) -> None:
