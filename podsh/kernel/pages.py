@@ -35,7 +35,7 @@ _FILL_BYTES = 256 << 10
 class Pages:
     """What the pages say now, to be made before processes are forked. For one thread."""
 
-    __slots__ = ("_file", "_filled", "_give_back")
+    __slots__ = ("_file", "_filled", "_give_back", "_trim")
 
     def __init__(self) -> None:
         """OSError where they cannot be kept: then nothing is given back."""
@@ -43,6 +43,8 @@ class Pages:
         library = ctypes.PyDLL(paths.monitor_library())
         keep = _prototype("podsh_pages_keep", library)
         self._give_back = _prototype("podsh_pages_give_back", library)
+        self._trim = ctypes.CDLL(None).malloc_trim  # man 3 malloc_trim
+        self._trim.argtypes = (ctypes.c_size_t,)
         self._filled = _fill()
         self._file = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -57,7 +59,8 @@ class Pages:
 
     def give_back(self) -> None:
         """Share again what is as it was. Not while another thread may be in a system call that
-        writes to a small object: a short read, poll(2)."""
+        writes to a small object: a short read, poll(2). What nobody uses goes, too."""
+        self._trim(0)
         for start, end in _ranges(_FILE):
             self._give_back(self._file, start, end)
 

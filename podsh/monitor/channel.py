@@ -89,7 +89,7 @@ class Channel:
         if policy["own"] is None:
             state = start_in(index, policy["hidden"])
         else:
-            state = start_as(index, wire.from_wire(policy["own"]), policy["hidden"])
+            state = start_as(index, wire.from_wire(marshal.loads(policy["own"])), policy["hidden"])
         shown = tuple(Access(path, perms) for path, perms in policy["grants"])
         return replace(state, grants=shown)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _KEPT = 16_384
 _KEPT_INDEXES = 8
 _KEPT_IDS = 65_536
+_KEPT_PACKED = 16
 
 
 class Known(NamedTuple):
@@ -65,7 +66,7 @@ class Domains:
         self._hidden: tuple[int, list[str]] = (-1, [])
         self._covers: dict[tuple[int, int], tuple[Loaded, Known, list[Known]]] = {}
         self._indexes: dict[tuple[int, ...], tuple[list[Known], Index]] = {}
-        self._packed: dict[int, tuple[list[Known], bytes]] = {}
+        self._packed: dict[int, tuple[list[Known] | Known, bytes]] = {}
         # what was last loaded, and of what
         self._loaded: tuple[Any, schema.Profile, int, Loaded] | None = None
         # most profiles build on the same base: its binds and patterns, by their ids, as they are
@@ -120,16 +121,16 @@ class Domains:
             self._covers[key] = (loaded, own, found)
         return self._covers[key][2]
 
-    def packed(self, others: list[Known]) -> bytes:
-        """Those domains for a monitor, in marshal's format: few pods ever look at them. The list
-        is one that ``covering`` or ``bycommand`` gave, and keeps."""
-        if id(others) not in self._packed:
-            if len(self._packed) >= _KEPT_INDEXES:
+    def packed(self, domains: list[Known] | Known) -> bytes:
+        """For a monitor, in marshal's format: few pods ever look at it. A list is one that
+        ``covering`` or ``bycommand`` gave, and keeps."""
+        if id(domains) not in self._packed:
+            if len(self._packed) >= _KEPT_PACKED:
                 self._packed.pop(next(iter(self._packed)))
-            # with the list, so that no other has that id
-            wire = marshal.dumps([known.wire for known in others])
-            self._packed[id(others)] = (others, wire)
-        return self._packed[id(others)][1]
+            wire = [known.wire for known in domains] if isinstance(domains, list) else domains.wire
+            # with what was packed, so that nothing else has that id
+            self._packed[id(domains)] = (domains, marshal.dumps(wire))
+        return self._packed[id(domains)][1]
 
     def _domain(self, profile: schema.Profile, base: schema.Profile, name: str) -> Known:
         if self._generation != self.paths.generation or len(self._texts) > _KEPT_IDS:

@@ -99,15 +99,15 @@ def policy(
     """What a monitor decides by: see ``monitor/desk.py``.
 
     own: the profile that the pod was started with; None: by command. others: the candidates, or
-    the domains that it may move to, see ``Domains.packed``. grants: what the command line showed
-    beside.
+    the domains that it may move to. Both as ``Domains.packed`` has them. grants: what the command
+    line showed beside.
     """
     shown = [(path, False) for path in message.get("ro", ())]
     shown += [(path, True) for path in message.get("rw", ())]
     grants = [Access.of(domains.paths.real(str(path))[0], write) for path, write in shown]
     access = profile.access
     return {
-        "own": own.wire if own else None,
+        "own": domains.packed(own) if own else None,
         "domains": domains.packed(others),
         "hidden": domains.hidden(),
         "unattended": message.get("ask") or access.unattended or "deny",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.bench import overhead
@@ -46,6 +47,7 @@ def _program(name: str) -> Callable[[Figures], float]:
     return lambda figures: float(figures["overhead"]["programs"][name]["shim"])
 
 
+OTHERS = ("bwrap", "firejail", "dtach", "tmux")
 LAUNCH = ("launch",)
 FIRST, LAST = f"launches 1-{ENDS}", f"launches {PODS - ENDS + 1}-{PODS}"
 LINES = (
@@ -147,6 +149,9 @@ def show(result: dict[str, Any], callers: list[str]) -> list[dict[str, Any]]:
             {"what": line.what, "unit": line.unit, "limit": line.limit, "least": line.least}
             | {"found": found, "missed": missed}
         )
+    absent = [name for name in OTHERS if not shutil.which(name)]
+    if absent:
+        print(f"  not measured against: {', '.join(absent)} (not installed)")
     return lines
 
 
