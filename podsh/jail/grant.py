@@ -11,14 +11,12 @@ import errno
 import functools
 import os
 import stat
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from podsh.errors import KernelLacks, LaunchFailed, UsageError
+from podsh.jail import known as knowledge
 from podsh.jail.bound import clone
-from podsh.jail.build import kernel_below
-from podsh.jail.hidden import hidden_paths, lies_in
-from podsh.jail.resolve import Found, Names, below, find
+from podsh.jail.resolve import Found, find
 from podsh.kernel import mounts
 from podsh.kernel.uapi import (
     MOUNT_ATTR_NODEV,
@@ -34,6 +32,7 @@ from podsh.kernel.uapi import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from podsh.jail.known import Known
     from podsh.operations import Hide
 
 _INSIDE = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -93,21 +92,23 @@ def assemble(
     Raises UsageError for what is never granted or hidden, KernelLacks where something below would
     have to be put on it and cannot be.
     """
-    of_kernel, hidden = _known(tuple(hides), int(time.monotonic()))
-    is_dir = _check(found.fd, found.path, of_kernel)
+    known = knowledge.known(hides)
     status = os.fstat(found.fd)
+    is_dir = _check(status, found.path, known)
     mine = Shown(dst, found.path, (status.st_dev, status.st_ino), is_dir, attrs)
-    for path, _, where in hidden:
-        if lies_in(found.path, path):
-            raise UsageError(f"is hidden from every pod ({where})", place=found.path)
-    inside = f"{dst.rstrip('/')}/"
-    inner = [entry for entry in shown if entry.dst.startswith(inside) and not _covered(entry, mine)]
-    inner.sort(key=lambda entry: entry.dst.split("/"))
-    masks = _masks(mine, of_kernel, hidden)
+    if hiding := known.hiding(found.path):
+        raise UsageError(f"is hidden from every pod ({hiding[1]})", place=found.path)
+    inner: list[Shown] = []
+    masks: list[tuple[str, bool]] = []
+    if is_dir:
+        inside = f"{dst.rstrip('/')}/"
+        inner += [one for one in shown if one.dst.startswith(inside) and not _covered(one, mine)]
+        inner.sort(key=lambda entry: entry.dst.split("/"))
+        masks += known.below(found.path)
     tree = clone(found.fd, attrs)
     try:
         _mask(tree, masks, attrs)
-        inner = [entry for entry in inner if _put_again(tree, dst, entry, of_kernel, hidden)]
+        inner = [entry for entry in inner if _put_again(tree, dst, entry, known)]
     except OSError as exc:
         os.close(tree)
         if exc.errno != errno.EINVAL:
@@ -124,47 +125,12 @@ def assemble(
     return Grant(tree, mine, tuple(inner), bool(masks))
 
 
-@functools.lru_cache(maxsize=1)
-def _known(
-    hides: tuple[Hide, ...], second: int
-) -> tuple[list[tuple[str, str, int]], list[tuple[str, bool, str]]]:
-    """The kernel's own filesystems and the hidden paths of this host: a program that reaches for
-    one thing mostly reaches for more, so they are believed for a second."""
-    del second
-    overview = mounts.Overview()
-    return overview.kernel, hidden_paths(hides, Names(), overview)
-
-
-def hiding(path: str, hides: Iterable[Hide]) -> str:
-    """What hides a host path without links from every pod: it, or a directory above; "": nothing.
-    By the patterns, and where another mount shows what they name."""
-    _, hidden = _known(tuple(hides), int(time.monotonic()))
-    return next((there for there, _, _ in hidden if lies_in(path, there)), "")
-
-
 def _covered(entry: Shown, over: Shown) -> bool:
     """Whether the tree ``over`` shows just what ``entry`` does, by itself."""
     return over.src + entry.dst[len(over.dst) :] == entry.src and entry.attrs == over.attrs
 
 
-def _masks(
-    mount: Shown, of_kernel: list[tuple[str, str, int]], hidden: list[tuple[str, bool, str]]
-) -> list[tuple[str, bool]]:
-    """What is hidden below a mount: (path below it, is a directory)."""
-    found = list(kernel_below(mount.src, of_kernel))
-    found += [
-        (path[len(mount.src) + 1 :], is_dir) for path, is_dir, _ in hidden if below(path, mount.src)
-    ]
-    return found
-
-
-def _put_again(
-    tree: int,
-    top: str,
-    entry: Shown,
-    of_kernel: list[tuple[str, str, int]],
-    hidden: list[tuple[str, bool, str]],
-) -> bool:
+def _put_again(tree: int, top: str, entry: Shown, known: Known) -> bool:
     """Put what the pod has at ``entry`` into the detached ``tree`` that will cover it. False
     where the host no longer has it."""
     found = find(entry.src)
@@ -180,7 +146,7 @@ def _put_again(
             del at
             inside = clone(found.fd, entry.attrs)
             try:
-                _mask(inside, [] if entry.own else _masks(entry, of_kernel, hidden), entry.attrs)
+                _mask(inside, [] if entry.own else known.below(entry.src), entry.attrs)
             except BaseException:
                 os.close(inside)
                 raise
@@ -199,16 +165,15 @@ def _put_again(
         os.close(found.fd)
 
 
-def _check(fd: int, path: str, of_kernel: list[tuple[str, str, int]]) -> bool:
+def _check(status: os.stat_result, path: str, known: Known) -> bool:
     """Whether it is a directory. Raises UsageError for what no pod is given."""
-    status = os.fstat(fd)
     mode = status.st_mode
     if path == "/":
         raise UsageError("the whole of the host is never granted", place=path)
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
         raise UsageError("only files and directories are granted", place=path)
-    fstype = next((kind for _, kind, device in of_kernel if device == status.st_dev), "")
-    if fstype:
+    if status.st_dev in known.devices:
+        fstype = next((kind for _, kind, dev in known.kernel if dev == status.st_dev), "a kernel's")
         raise UsageError(f"lies on {fstype}, which is never granted", place=path)
     return stat.S_ISDIR(mode)
 
@@ -243,9 +208,9 @@ def _empty() -> int:
     return empty
 
 
-def mask_device() -> int:
-    """st_dev of what covers hidden paths below grants."""
-    return os.fstat(_empty()).st_dev
+def mask_device() -> int | None:
+    """st_dev of what covers hidden paths below grants; None where nothing was covered so far."""
+    return os.fstat(_empty()).st_dev if _empty.cache_info().currsize else None
 
 
 def _copy(name: str, _at: int) -> int:

@@ -6,13 +6,12 @@ answers by itself.
 
 from __future__ import annotations
 
-import functools
 import os
 import stat
-import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from podsh.errors import LaunchFailed
+from podsh.jail import known
 from podsh.jail.resolve import find
 from podsh.kernel import mounts
 from podsh.kernel.pathcalls import Act, asked
@@ -145,18 +144,11 @@ def _object(path: str, mode: Literal["read", "write"], makes: str = "") -> list[
     status = os.fstat(found.fd)
     is_dir = stat.S_ISDIR(status.st_mode)
     plain = is_dir or (stat.S_ISREG(status.st_mode) and not makes)
-    if found.path == "/" or not plain or status.st_dev in _of_kernel(int(time.monotonic())):
+    if found.path == "/" or not plain or status.st_dev in known.kernel_devices():
         os.close(found.fd)
         return []
     name = makes or ("" if found.path == path else path)
     return [Want(found.path, mode, found.fd, is_dir, not makes, name, found.links)]
-
-
-@functools.lru_cache(maxsize=1)
-def _of_kernel(second: int) -> frozenset[int]:
-    """Devices of the kernel's own filesystems, which no pod is given; looked up once a second."""
-    del second
-    return frozenset(device for _, _, device in mounts.kernel_mounts())
 
 
 def _directory(live: Live, pid: int, seen: Seen) -> list[Want]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from typing import NamedTuple
 
@@ -32,6 +33,23 @@ class Rule(NamedTuple):
     writes: int
 
 
+class Miss(NamedTuple):
+    """A held call that only looks, at the host's object ``path``, which the pod lacks: it is held
+    by ``fd`` (O_PATH, the receiver's). ``pid``: of the thread."""
+
+    id: int
+    device: int
+    listener: int
+    pid: int
+    fd: int
+    is_dir: bool
+    path: str
+
+
+# struct miss of native/monitor/answer.c, without the path, which ends it
+_MISS = struct.Struct("=QQiiiII")
+_MISS_BYTES = 4096  # PIPE_BUF
+
 # without Python's lock: a thread waits in it
 _library = ctypes.CDLL(paths.monitor_library())
 
@@ -45,6 +63,7 @@ def _bind(name: str, result: type | None, *parameters: type) -> ctypes._NamedFun
 _new = _bind("answers", c_void_p, c_uint32, c_int)
 _rule = _bind("answers_rule", None, c_void_p, *(c_uint32, c_int, c_int, c_int, c_int, c_uint32))
 _connect = _bind("answers_connect", None, c_void_p, c_int)
+_misses = _bind("answers_misses", None, c_void_p, c_int)
 _device = _bind("answers_device", c_int, c_void_p, c_uint64, c_int)
 _believe = _bind("answers_believe", None, c_void_p, c_void_p)
 _forget = _bind("answers_forget", None, c_void_p)
@@ -59,9 +78,10 @@ class Answers:
     """Of one pod, for all its listeners. ``root``: an O_PATH descriptor of the pod's root, the
     caller's to keep open. ``arch``: AUDIT_ARCH_* of the calls' numbers. MemoryError."""
 
-    __slots__ = ("_at",)
+    __slots__ = ("_at", "_pipe")
 
     def __init__(self, arch: int, root: int, rules: Iterable[Rule]) -> None:
+        self._pipe: tuple[int, ...] = ()
         self._at = _new(arch, root)
         if not self._at:
             raise MemoryError
@@ -71,6 +91,21 @@ class Answers:
     def connect(self, number: int) -> None:
         """The number of connect(2), whose addresses are believed to be nobody's as well."""
         _connect(self._at, number)
+
+    def misses(self) -> int:
+        """From now on plain misses come by this descriptor, to be read by ``miss``."""
+        # a datagram of up to PIPE_BUF bytes is never cut
+        incoming, outgoing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECT)
+        _misses(self._at, outgoing)
+        self._pipe = incoming, outgoing
+        return incoming
+
+    def miss(self) -> Miss:
+        """The next of them. BlockingIOError: there is none."""
+        data = os.read(self._pipe[0], _MISS_BYTES)
+        ident, device, listener, pid, fd, is_dir, _ = _MISS.unpack_from(data)
+        path = os.fsdecode(data[_MISS.size :])
+        return Miss(ident, device, listener, pid, fd, bool(is_dir), path)
 
     def own(self, device: int) -> None:
         """A filesystem of the pod's own: what nobody may read there is a place to mount on, and
@@ -97,6 +132,8 @@ class Answers:
     def close(self) -> None:
         """Not while a thread serves."""
         _free(self._at)
+        for fd in self._pipe:
+            os.close(fd)
 
 
 class Desk:

@@ -36,13 +36,31 @@ if TYPE_CHECKING:
     from podsh.monitor.launch import Jail
     from podsh.monitor.loop import Loop
     from podsh.monitor.request import Call
+    from podsh.policy.events import Event
 
 PUBLISH_S = 0.05
+# what nobody waits for is told so much later: a program that reached for one thing is likely to
+# reach for more at once
+TELL_S = 0.002
+_AT_LEISURE = frozenset(("denial", "transition"))
 _SOME = 3
 # events that the pod's audit keeps
 _KEPT = frozenset(
     ("request", "grant", "denial", "gone", "transition", "revoke", "note", "call", "oom")
 )
+
+
+def state_of(policy: dict[str, Any]) -> State:
+    """What a pod with a policy of the portal's begins in, without what the command line gave."""
+    read: dict[int, Any] = {}
+    domains = marshal.loads(policy["domains"])
+    index = Index([wire.from_wire(fields, read) for fields in domains])
+    if policy["own"] is None:
+        state = start_in(index, policy["hidden"])
+    else:
+        state = start_as(index, wire.from_wire(marshal.loads(policy["own"])), policy["hidden"])
+    index.widened(state.candidates, state.candidates)  # keeps what the first decision needs
+    return state
 
 
 class Channel:
@@ -61,7 +79,7 @@ class Channel:
         self._loop = loop
         self._killable = True
         self.present = False  # a console is open
-        self.mounts = Mounts(jail.init, jail.shown, jail.place, jail.generation.bump)
+        self.mounts = Mounts(jail.init, jail.shown, jail.place, self._more)
         self.desk = Desk(jail.name, self._state, self.mounts, self._told, self.here, loop)
         self.desk.forget = self._forget
         self._live: Live | None = None
@@ -73,6 +91,8 @@ class Channel:
         if jail.spec.report or jail.spec.trace:
             self._calls = Calls(jail.plan.filter, jail.spec, self._call)
         self._publishing = False
+        self._untold: deque[Event | dict[str, Any]] = deque()
+        self._telling = False
         self._audit = Audit(os.path.join(jail.state_dir, "audit.jsonl"))
 
     def here(self) -> bool:
@@ -82,15 +102,8 @@ class Channel:
         return self.present or self._terminal() or self._jail.policy["unattended"] == "hold"
 
     def _state(self) -> State:
-        policy = self._jail.policy
-        read: dict[int, Any] = {}
-        domains = marshal.loads(policy["domains"])
-        index = Index([wire.from_wire(fields, read) for fields in domains])
-        if policy["own"] is None:
-            state = start_in(index, policy["hidden"])
-        else:
-            state = start_as(index, wire.from_wire(marshal.loads(policy["own"])), policy["hidden"])
-        shown = tuple(Access(path, perms) for path, perms in policy["grants"])
+        state = self._jail.state or state_of(self._jail.policy)
+        shown = tuple(Access(path, perms) for path, perms in self._jail.policy["grants"])
         return replace(state, grants=shown)
 
     def answer(self, message: orders.Message) -> bool:
@@ -108,6 +121,7 @@ class Channel:
                 self.live.root, self._is_own, self._connecting, self._jail.plan.twins()
             )
             self._listeners = Listeners(self.live, self._lacking, self._connect, self._calls)
+            self._loop.add_reader(self._listeners.misses(), self._missed)
         self._killable = message.killable
         self._listeners.listen(message.fds[0])
 
@@ -122,11 +136,24 @@ class Channel:
         """In a listener's thread."""
         self._loop.call_soon_threadsafe(self.take, call)
 
+    def _missed(self) -> None:
+        """A call that lacks something plain came past the listener's thread."""
+        assert self._listeners is not None
+        held = self._listeners.missed()
+        if held is not None:
+            self.take(held)
+
+    def _more(self) -> None:
+        """Something is about to be attached, or was: nothing that a program knows of what is
+        missing holds any more."""
+        self._jail.generation.bump()
+        device = grant.mask_device()
+        if device is not None and self._listeners is not None:
+            self._listeners.hide(device)
+
     def take(self, call: Call) -> None:
         """Decide about a call; whatever happens, it does not wait for ever."""
         try:
-            if self._listeners is not None:
-                self._listeners.hide(grant.mask_device())
             self.desk.lacking(call)
         except Exception:
             traceback.print_exc()  # the portal's log
@@ -197,13 +224,27 @@ class Channel:
         """An event of the pod's that is about no request."""
         self._told({"pod": self._jail.name, **event})
 
-    def _told(self, event: dict[str, Any]) -> None:
-        if event["ev"] in ("grant", "transition"):
+    def _told(self, event: Event | dict[str, Any]) -> None:
+        kind = event["ev"] if isinstance(event, dict) else event.ev
+        if kind in ("grant", "transition"):
             self._jail.generation.bump()
             self.publish_later()
-        if event["ev"] in _KEPT:
-            self._audit.write(event)
-        self._notify(event)
+        self._untold.append(event)
+        if kind not in _AT_LEISURE:
+            self.tell_all()
+        elif not self._telling:
+            self._telling = True
+            self._loop.call_later(TELL_S, self.tell_all)
+
+    def tell_all(self) -> None:
+        """Now, in the order in which it happened."""
+        self._telling = False
+        while self._untold:
+            first = self._untold.popleft()
+            event = first if isinstance(first, dict) else first.to_wire()
+            if event["ev"] in _KEPT:
+                self._audit.write(event)
+            self._notify(event)
 
     @property
     def calls(self) -> int:
@@ -226,4 +267,5 @@ class Channel:
     def close(self) -> None:
         if self._connector is not None:
             self._connector.close()
+        self.tell_all()
         self._audit.close()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from podsh.errors import PodshError, UsageError
-from podsh.jail import grant
+from podsh.jail import grant, known
 from podsh.jail.resolve import Found, find
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.monitor import caller
@@ -50,7 +50,7 @@ class Desk:
         pod: str,
         state: Callable[[], State],
         mounts: Mounts,
-        told: Callable[[dict[str, Any]], None],
+        told: Callable[[events.Event | dict[str, Any]], None],
         here: Callable[[], bool],
         loop: Loop,
     ) -> None:
@@ -71,7 +71,7 @@ class Desk:
         self.unasked: dict[tuple[str, str], None] = {}
         self._sockets = Sockets()
         # what is hidden below every grant, and whose rules that is by
-        self._hiding: tuple[tuple[int, int, int], list[Hide]] | None = None
+        self._hiding: tuple[tuple[int, tuple[int, ...]], list[Hide]] | None = None
         self._denials = 0
         self._quiet_until = 0.0
         self.forget: Callable[[], None] = lambda: None  # what was seen there may be gone
@@ -125,7 +125,8 @@ class Desk:
 
     def _hidden(self, path: str) -> str:
         """What hides a socket, also where its path is another mount's; "": nothing."""
-        return "" if is_abstract(path) else grant.hiding(path, self._hides())
+        hiding = None if is_abstract(path) else known.known(self._hides()).hiding(path)
+        return hiding[0] if hiding else ""
 
     def _missing(self, want: Want, decision: Decision) -> tuple[Access, ...]:
         """What must be mounted so that ``want``, which is allowed, is there."""
@@ -149,8 +150,6 @@ class Desk:
         move: tuple[State, State, Asked, Decision] | None,
     ) -> None:
         pid = call.pid
-        if move is not None:
-            self._mounts.hostname(hostname(self.state.name))
 
         def told(error: PodshError | None) -> None:
             os.close(want.fd)
@@ -164,6 +163,8 @@ class Desk:
                 self.note(f"cannot show {want.path}: {error.cause}")
 
         self._lay(adds, told, want)
+        if move is not None:  # while that is being attached
+            self._mounts.hostname(hostname(self.state.name))
 
     def _lay(self, adds: Iterable[Access], told: Told, want: Want | None = None) -> None:
         """Mount ``adds``; the object of ``want`` is taken as it is held."""
@@ -198,7 +199,7 @@ class Desk:
 
     def _hides(self) -> list[Hide]:
         state = self.state
-        now = (id(state.index), len(state.index.domains), state.voices)
+        now = (id(state.index), state.index.deniers(state.voices))
         if self._hiding is None or self._hiding[0] != now:
             hides = [Hide(tuple((text, "access.deny") for text in state.hiding()))]
             self._hiding = now, hides
@@ -484,7 +485,7 @@ class Desk:
     # -- telling
 
     def _emit(self, event: events.Event) -> None:
-        self._told(event.to_wire())
+        self._told(event)
 
     def _emit_fields(self, kind: str, **fields: Any) -> None:
         head = {"v": events.VERSION, "ts": time.time(), "ev": kind, "pod": self._pod}

@@ -62,10 +62,11 @@ class Mounts:
         more: Callable[[], None],
     ):
         """shown: what the pod was built with. place: makes a mount point in the pod's own home,
-        where one is needed. more: called before anything is attached."""
+        where one is needed. more: called before anything is attached, and after."""
         self._init = init
         self._place = place
         self._more = more
+        self._hostname = ""  # the last that was ordered
         self._next = FIRST_ORDER
         self._waiting: dict[int, Callable[[orders.Message], None]] = {}
         self._after: dict[int, list[Told]] = {}  # who waits for the answer to an order
@@ -157,6 +158,7 @@ class Mounts:
                 self._layers.failed(layer)
                 done(_refused(message))
             else:
+                self._more()
                 done(None)
 
         self._init.send_attach(self._id(answered), shown.dst, not shown.is_dir, made.tree)
@@ -230,6 +232,9 @@ class Mounts:
 
     def hostname(self, name: str) -> None:
         """Change it; a name is no reason to fail."""
+        if name == self._hostname:
+            return
+        self._hostname = name
         self._init.send_hostname(self._id(lambda message: None), name)
 
     def _id(self, answered: Callable[[orders.Message], None]) -> int:

@@ -6,7 +6,7 @@ import marshal
 import os
 import resource
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh import paths
 from podsh.errors import LaunchFailed, PodshError
@@ -26,29 +26,40 @@ if TYPE_CHECKING:
     from podsh.jail.bound import Bound
     from podsh.monitor.network import Setup
     from podsh.operations import Inner, Op, Row
+    from podsh.policy.state import State
 
 
 # files of the host's are replaced now and then, each in a moment
 _TRIES = 5
 
 
+class Habit(NamedTuple):
+    """What most pods begin with: the portal's number for these operations, and they; and for the
+    policy of the last pod, and the state that one with it begins in (None: not made)."""
+
+    number: int
+    rows: list[Row]
+    policy: int
+    state: State | None
+
+
 class Begun:
     """What a standby has of a jail before it is asked for one. Owns init until a Jail does."""
 
-    __slots__ = ("generation", "habit", "init", "template_fd", "usual")
+    __slots__ = ("_habit", "generation", "habit", "init", "template_fd", "usual")
 
-    def __init__(self, template_fd: int, habit: tuple[int, list[Row]]) -> None:
+    def __init__(self, template_fd: int, habit: Habit) -> None:
         """Have namespaces made, and what most pods begin with attached; waits until it is.
 
-        habit: the portal's number for those operations, and they. Raises LaunchFailed.
+        Raises LaunchFailed.
         """
         self.template_fd = template_fd
         self.init = orders.Init.spawn(paths.init_binary(), template_fd)
         try:
             self.generation = Generation()
-            self.habit, rows = habit
+            self._habit, self.habit = habit, habit.number
             try:
-                self._attach(ops_from_wire(rows))
+                self._attach(ops_from_wire(habit.rows))
             except (LaunchFailed, OSError):
                 # some of it is not there, or was replaced meanwhile: who asks for it is told
                 self.habit = -1
@@ -57,6 +68,10 @@ class Begun:
         except BaseException:
             self.init.close()
             raise
+
+    def state(self, policy: dict[str, Any]) -> State | None:
+        """What a pod with ``policy`` begins in, if that was made already."""
+        return self._habit.state if policy["number"] == self._habit.policy else None
 
     def _attach(self, ops: Sequence[Op]) -> None:
         self.usual = Usual(ops, self.generation)
@@ -89,6 +104,7 @@ class Jail:
         "shown",
         "sockets",
         "spec",
+        "state",
         "state_dir",
     )
 
@@ -115,6 +131,7 @@ class Jail:
         self.state_dir: str = message["state_dir"]
         self.remove: bool = message["rm"]
         self.policy: dict[str, Any] = message["policy"]
+        self.state = begun.state(self.policy)
         try:
             if rest is None or not plan.network.own or not usual.holds():
                 raise build.Conflict

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import _thread
 import errno
+import os
 import select
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from podsh.jail.wants import drop, wants
+from podsh.jail.known import kernel_devices
+from podsh.jail.wants import Want, drop, wants
 from podsh.kernel import abis, notify, syscalls
 from podsh.kernel.answers import Answers, Desk, Rule
 from podsh.kernel.memory import Reader
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from podsh.jail.live import Live
-    from podsh.jail.wants import Want
     from podsh.monitor.calls import Calls
 
 # the thread goes on at once when a call comes, whatever the loop is doing
@@ -119,6 +120,19 @@ class Listeners:
             self._answers.own(device)
         for device in live.masks:
             self._answers.masks(device)
+
+    def misses(self) -> int:
+        """Where plain misses come from now on: a descriptor to wait for, then ``missed``."""
+        return self._answers.misses()
+
+    def missed(self) -> Held | None:
+        """The next of them. None: nothing that is ever given."""
+        ident, device, listener, pid, fd, is_dir, path = self._answers.miss()
+        if device in kernel_devices():
+            os.close(fd)
+            notify.proceed(listener, ident)
+            return None
+        return Held(listener, ident, pid, [Want(path, "read", fd, is_dir, True, "", ())])
 
     @property
     def count(self) -> int:

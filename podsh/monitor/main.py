@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from podsh.kernel.pages import Pages
     from podsh.monitor.bounds import Bounds
+    from podsh.monitor.launch import Habit
     from podsh.monitor.xserver import XServer
-    from podsh.operations import Row
     from podsh.wire.channel import Channel
 
 # of a launch message: itself, the connection to the portal, what the pod's network takes
@@ -44,7 +44,7 @@ REST_S = 1.0
 def standby(
     requests: socket.socket,
     template_fd: int,
-    habit: tuple[int, list[Row]],
+    habit: Habit,
     pages: Pages | None,
     taken: Callable[[], None],
 ) -> None:
@@ -52,7 +52,7 @@ def standby(
 
     ``requests``: the socket that all standby monitors read from; a message comes with the
     memfd of its fields, one end of the connection to the portal, and what its network takes.
-    ``habit``: the number of what most pods begin with, and its operations. ``pages``: as the
+    ``habit``: what most pods begin with. ``pages``: as the
     zygote had them. ``taken()`` tells the zygote.
     """
     # whatever can be done before anybody waits: the namespaces are made; and no collection of

@@ -339,6 +339,7 @@ class Pod:
         if program.on_ended is not None:
             program.on_ended(program)
             return
+        self.requests.tell_all()
         code, signo = exit_code(program.status)
         message = {"ev": "exit", "code": code, "signal": signo}
         assert program.terminal is not None

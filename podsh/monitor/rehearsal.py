@@ -9,9 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from podsh.filtering import Filter
-from podsh.jail import build, encode
+from podsh.jail import build, encode, known
 from podsh.jail.generation import Generation
 from podsh.jail.live import Live
+from podsh.jail.orders import ACK, Message
+from podsh.jail.resolve import find
+from podsh.jail.wants import Want, drop
 from podsh.kernel import fds
 from podsh.monitor.kage import Asks, Kage
 from podsh.monitor.launch import encoded, filter_of, spec_of
@@ -31,6 +34,9 @@ from podsh.operations import (
     Sysctl,
     Tmpfs,
 )
+from podsh.policy.access import Access
+from podsh.policy.domain import Domain, Index
+from podsh.policy.state import start_in
 from podsh.wire.channel import Channel
 from podsh.wire.framing import Decoder, encode_json
 
@@ -41,12 +47,13 @@ PATIENCE_S = 10.0
 TIMES = 8
 
 
-def warm_up() -> None:
-    """Go once through what a launch does.
+def warm_up(misses: bool = False) -> None:
+    """Go once through what a launch does; misses: and through what a pod's call for more does.
 
     In the zygote, so that monitors are forked with everything loaded and specialised; and again
     in each standby, since the pages that this touches are shared until then, and copying them
-    is half of what a launch takes.
+    is half of what a launch takes. Those for misses stay shared until there is one: most pods
+    would have them for nothing.
     """
     plan = JailPlan(
         name="warm-up",
@@ -72,7 +79,7 @@ def warm_up() -> None:
     code = encoded(plan.program, (None, None, None), (24, 80), filter_of(plan.filter))
     fds.memfd(code).close()
     _rehearse_talk()
-    _rehearse_pod(plan)
+    _rehearse_pod(plan, misses)
     Decoder().feed(encode_json({"ev": "ready", "pid": 1, "argv": ["true"], "ts": 0.5}))
 
 
@@ -95,27 +102,39 @@ def _rehearse_talk() -> None:
     loop.close()
 
 
-def _rehearse_pod(plan: JailPlan) -> None:
+# what one domain shows, and what another shows beside: a file that every host has
+_A, _B = (Access("/usr"),), (Access("/etc/passwd"),)
+
+
+def _rehearse_pod(plan: JailPlan, misses: bool) -> None:
     """All that a live pod has in its monitor, made and let go of, for ``warm_up``."""
     loop = Loop()
     page = Generation()
     ours, theirs = socket.socketpair()
     init, init_end = socket.socketpair()
     asked, nobody = socket.socketpair()
+    orders_sent: list[int] = []
+    hands = SimpleNamespace(
+        fileno=init.fileno,
+        close=init.close,
+        send_attach=lambda ident, *_: orders_sent.append(ident),
+        send_hostname=lambda ident, _: orders_sent.append(ident),
+    )
     jail: Any = SimpleNamespace(
-        init=init,
+        init=hands,
         init_pid=os.getpid(),
         generation=page,
         look=lambda: Live.of(os.getpid()),
         masked=None,
         name=plan.name,
         network_shown=plan.network.shown,
-        place=None,
+        place=lambda dst, is_dir: None,
         plan=plan,
-        policy={"confined": False},
+        policy={"confined": False, "grants": (), "unattended": "deny"},
         remove=True,
         shown=(),
         spec=spec_of(plan.filter),
+        state=start_in(Index([Domain("a", _A), Domain("b", (*_A, *_B))])),
         state_dir="/nowhere",
     )
     pod = Pod(loop, jail, lambda event: None)
@@ -129,6 +148,15 @@ def _rehearse_pod(plan: JailPlan) -> None:
     Listeners(live, nothing, nothing)
     for path in (b"/usr", b"/nowhere/at/all"):
         live.look(os.getpid(), os.fsdecode(path))
+    found = find(_B[0].path) if misses else None
+    if found is not None:
+        want = Want(found.path, "read", found.fd, False, True, "", ())
+        call: Any = SimpleNamespace(pid=os.getpid(), wants=[want], proceed=lambda: False)
+        pod.requests.take(call)
+        for ident in orders_sent:
+            pod.requests.answer(Message(ACK, ident))
+        drop(call.wants)
+    known.forget()
     live.close()
     server.close()
     kage.close()

@@ -87,6 +87,7 @@ class Index:
         "_ask",
         "_chains",
         "_deny",
+        "_denying",
         "_meets",
         "_numbers",
         "_root",
@@ -108,8 +109,9 @@ class Index:
         self._alike: tuple[int, set[_Node]] = 0, set()  # of so many domains
         self._meets: dict[int, Reach] = {}
         self._rules: dict[tuple[int, str, str], Pattern | None] = {}
-        for domain in domains:
-            self.add(domain)
+        self._denying: tuple[int, dict[int, list[str]]] = 0, {}  # of so many domains
+        self._enter(domains)
+        self.loaded = (1 << len(self.domains)) - 1
 
     def add(self, domain: Domain, loaded: bool = True) -> int:
         """The domain's mask. loaded False: only for pods that are started with it.
@@ -117,44 +119,65 @@ class Index:
         Adding an equal one again changes nothing but that. Raises UsageError, nothing changed, for
         another domain of a known name, and for what no path can be.
         """
-        known = self._numbers.get(domain.name)
-        if known is not None and self.domains[known] != domain:
-            raise UsageError(f"two profiles are called {domain.name!a}", place=domain.file)
-        bit = 1 << (len(self.domains) if known is None else known)
-        if known is None:
-            self._enter(domain, bit)
+        self._enter((domain,))
+        bit = 1 << self._numbers[domain.name]
         if loaded:
             self.loaded |= bit
         return bit
 
-    def _enter(self, domain: Domain, bit: int) -> None:
-        for access in domain.accesses:
-            self._chain(access.path)
-            if access.perms & CONNECT:
-                raise UsageError("connecting is a person's to grant", place=str(access.where))
-        for patterns, given in ((self._ask, domain.ask), (self._deny, domain.deny)):
-            for pattern in given:
-                patterns.add(pattern.text, 0)
-        touched: set[_Node] = set()
-        for path, perms in merged(domain.accesses).items():
-            chain = self._chain(path)
-            touched.update(chain)
-            node = chain[-1]
-            node.own = _joined(node.own, bit)
-            if not perms & WRITE:
-                node.readonly = _joined(node.readonly, bit)
-            for at, perm in enumerate(BITS):
-                if perms & perm:
-                    node.by_bit[at] = _joined(node.by_bit[at], bit)
-        for node in touched:
-            node.below = _joined(node.below, bit)
-        for patterns, given in ((self._ask, domain.ask), (self._deny, domain.deny)):
-            for pattern in given:
-                patterns.add(pattern.text, bit)
-        self.strict["transition"] |= bit if domain.transition == "ask" else 0
-        self.strict["unlisted"] |= bit if domain.unlisted == "deny" else 0
-        self._numbers[domain.name] = len(self.domains)
-        self.domains.append(domain)
+    def _enter(self, domains: Iterable[Domain]) -> None:
+        """All of them at once: most domains build on the same base, and so share their entries."""
+        new: dict[str, Domain] = {}
+        shows: dict[tuple[str, int], int] = {}
+        asks: dict[str, int] = {}
+        denies: dict[str, int] = {}
+        bit = 1 << len(self.domains)
+        for domain in domains:
+            known = new.get(domain.name)
+            if known is None and domain.name in self._numbers:
+                known = self.domains[self._numbers[domain.name]]
+            if known is not None:
+                if known != domain:
+                    raise UsageError(f"two profiles are called {domain.name!a}", place=domain.file)
+                continue
+            new[domain.name] = domain
+            for entry in merged(domain.accesses).items():
+                shows[entry] = _joined(shows.get(entry, 0), bit)
+            for masks, given in ((asks, domain.ask), (denies, domain.deny)):
+                for pattern in given:
+                    masks[pattern.text] = _joined(masks.get(pattern.text, 0), bit)
+            bit <<= 1
+        for path, perms in shows:
+            self._chain(path)
+            if perms & CONNECT:
+                raise UsageError("connecting is a person's to grant", place=path)
+        for patterns, masks in ((self._ask, asks), (self._deny, denies)):
+            for text in masks:
+                patterns.add(text, 0)
+        # from here on nothing fails
+        for (path, perms), mask in shows.items():
+            self._show(self._chain(path), perms, mask)
+        for patterns, masks in ((self._ask, asks), (self._deny, denies)):
+            for text, mask in masks.items():
+                patterns.add(text, mask)
+        for domain in new.values():
+            bit = 1 << len(self.domains)
+            self.strict["transition"] |= bit if domain.transition == "ask" else 0
+            self.strict["unlisted"] |= bit if domain.unlisted == "deny" else 0
+            self._numbers[domain.name] = len(self.domains)
+            self.domains.append(domain)
+
+    @staticmethod
+    def _show(chain: tuple[_Node, ...], perms: int, mask: int) -> None:
+        for node in chain:
+            node.below = _joined(node.below, mask)
+        node = chain[-1]
+        node.own = _joined(node.own, mask)
+        if not perms & WRITE:
+            node.readonly = _joined(node.readonly, mask)
+        for at, perm in enumerate(BITS):
+            if perms & perm:
+                node.by_bit[at] = _joined(node.by_bit[at], mask)
 
     def _chain(self, path: str) -> tuple[_Node, ...]:
         """The nodes from the root to ``path``, made where they are not there yet."""
@@ -216,7 +239,21 @@ class Index:
 
     def denying(self, mask: int) -> list[str]:
         """The deny patterns of any domain of ``mask``: what is hidden while they are candidates."""
-        return [text for text, whose in self._deny.masks() if whose & mask]
+        kinds = self._by_whose()
+        return [text for whose in self.deniers(mask) for text in kinds[whose]]
+
+    def deniers(self, mask: int) -> tuple[int, ...]:
+        """What ``denying(mask)`` depends on: who denies the same things."""
+        return tuple([whose for whose in self._by_whose() if whose & mask])
+
+    def _by_whose(self) -> dict[int, list[str]]:
+        """The deny patterns by who has them: most domains have those of the same base."""
+        if self._denying[0] != len(self.domains):
+            found: dict[int, list[str]] = {}
+            for text, whose in self._deny.masks():
+                found.setdefault(whose, []).append(text)
+            self._denying = len(self.domains), found
+        return self._denying[1]
 
     def meet(self, mask: int) -> Reach:
         """What all domains of ``mask`` show: their intersection, flags the stricter of each.
@@ -260,6 +297,9 @@ class Index:
                     laid = now
             missing = mask ^ masks[0]
             for name, kid in node.kids.items():
+                if not laid and not kid.kids and kid.own & old == old:
+                    if all([bit & old in (0, old) for bit in kid.by_bit]):
+                        continue  # nothing that sets these apart
                 if laid or (kid not in alike and kid.below & missing == missing):
                     ahead.append((f"{path}/{name}", kid, masks, before, laid))
         return tuple(sorted(found, key=lambda access: access.path.split("/")))

@@ -31,14 +31,12 @@ class Decision(NamedTuple):
 
     to: the name of the domain that it leads to, empty in any other decision.
     add: what must be mounted, in this order.
-    lifted: deny patterns that no longer hide anything.
     """
 
     verdict: Verdict
     rule: Rule | None = None
     to: str = ""
     add: tuple[Access, ...] = ()
-    lifted: tuple[str, ...] = ()
 
 
 ALLOWED = Decision("allowed")
@@ -67,7 +65,6 @@ def step(state: State, request: Request, approved: bool = False) -> tuple[State,
         added(moved.effective(), state.effective())
         if state.grants
         else state.index.widened(able, state.candidates),
-        tuple(sorted({*state.hiding()} - {*moved.hiding()})),
     )
     return (state if asked else moved), decision
 

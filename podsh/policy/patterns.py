@@ -64,11 +64,14 @@ class Patterns:
         """Raises UsageError for what is no absolute path."""
         if (node := self._nodes.get(text)) is None:
             node = self._root
+            plain = not is_glob(text)
             for part in split(text):
-                if is_glob(part):
-                    node = _glob_kid(node, part)
+                if plain or not is_glob(part):
+                    if (kid := node.kids.get(part)) is None:
+                        kid = node.kids[part] = _Node()
+                    node = kid
                 else:
-                    node = node.kids.setdefault(part, _Node())
+                    node = _glob_kid(node, part)
             node.text = text
             self._nodes[text] = node
         node.mask |= mask

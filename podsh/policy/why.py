@@ -42,7 +42,7 @@ class Why(NamedTuple):
 def why(state: State, path: str, mode: Mode = "read", pod: str = "POD") -> Why:
     """What ``step`` would say of the path now, and why. pod: its name, for commands to run."""
     request = Request(path, mode)
-    verdict, rule, to, _, _ = decision = step(state, request)[1]
+    verdict, rule, to, _ = decision = step(state, request)[1]
     if verdict == "allowed":
         return _allowed(state, request, pod)
     if rule and rule.key in ("hidden", "access.deny"):

@@ -9,7 +9,7 @@ from podsh.policy.domain import Domain
 from podsh.policy.patterns import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     # most domains build on the same base: equal rows are one object, which marshal writes once
     Rows = dict[Access | Pattern, list[Any]]
@@ -44,20 +44,32 @@ def from_wire(fields: list[Any], read: Read | None = None) -> Domain:
     of one message."""
     read = {} if read is None else read
     name, accesses, transition, unlisted, ask, deny, file = fields
-    for row in accesses:
-        if id(row) not in read:
-            path, perms, where, line = row
-            read[id(row)] = Access(path, perms, Where(where, line))
-    for row in (*ask, *deny):
-        if id(row) not in read:
-            text, where, line = row
-            read[id(row)] = Pattern(text, Where(where, line))
     return Domain(
         name,
-        tuple([read[id(row)] for row in accesses]),
+        _read(accesses, _access, read),
         transition,
         unlisted,
-        tuple([read[id(row)] for row in ask]),
-        tuple([read[id(row)] for row in deny]),
+        _read(ask, _pattern, read),
+        _read(deny, _pattern, read),
         file,
     )
+
+
+def _read(rows: list[Any], made: Callable[[list[Any]], Any], read: Read) -> tuple[Any, ...]:
+    try:
+        return tuple(map(read.__getitem__, map(id, rows)))
+    except KeyError:
+        for row in rows:
+            if id(row) not in read:
+                read[id(row)] = made(row)
+        return tuple(map(read.__getitem__, map(id, rows)))
+
+
+def _access(row: list[Any]) -> Access:
+    path, perms, where, line = row
+    return Access(path, perms, Where(where, line))
+
+
+def _pattern(row: list[Any]) -> Pattern:
+    text, where, line = row
+    return Pattern(text, Where(where, line))

@@ -13,6 +13,8 @@ from podsh.operations import STANDARD, ops_to_wire, row_path, usual
 Row = tuple[Any, ...]
 
 RECENT = 4
+# of a policy: what the state that a pod begins with is made of
+POLICY = ("own", "domains", "hidden")
 
 
 class Habit:
@@ -23,6 +25,8 @@ class Habit:
         self.rows: list[Row] = ops_to_wire(STANDARD)
         self._known = {0: frozenset(self.rows)}
         self._recent: deque[tuple[list[Row], frozenset[Row]]] = deque(maxlen=RECENT)
+        self.policy: dict[str, Any] | None = None  # the last pod's
+        self.policy_number = 0
 
     def learn(self, rows: list[Row]) -> bool:
         """A pod with these operations begins. True where the habit is another one now."""
@@ -42,6 +46,15 @@ class Habit:
         self._known = {self.number: self._known[self.number], self.number + 1: common}
         self.number += 1
         self.rows = [row for row in mine if row in common]
+        return True
+
+    def decides(self, policy: dict[str, Any]) -> bool:
+        """A pod that decides by ``policy`` begins. True where that is another one now."""
+        mine = {key: policy[key] for key in POLICY}
+        if mine == self.policy:
+            return False
+        self.policy = mine
+        self.policy_number += 1
         return True
 
     def rests(self, rows: list[Row]) -> dict[int, list[Row]]:

@@ -188,7 +188,9 @@ class Standbys:
         descriptors that its network takes."""
         rows = message["plan"]["ops"]
         message["rests"] = self._habit.rests(rows)
-        if self._habit.learn(rows):
+        moved = self._habit.decides(message["policy"])
+        message["policy"]["number"] = self._habit.policy_number
+        if self._habit.learn(rows) or moved:
             self._tell_habit()
         assert self._requests is not None
         try:
@@ -219,7 +221,10 @@ class Standbys:
             self._room = None
 
     def _tell_habit(self) -> None:
-        data = marshal.dumps((self._habit.number, self._habit.rows))
+        habit = self._habit
+        data = marshal.dumps((habit.number, habit.rows, habit.policy_number, habit.policy))
+        if len(data) > HABIT_BYTES:
+            data = marshal.dumps((habit.number, habit.rows, 0, None))  # each decides by itself
         if self._habits is not None and len(data) <= HABIT_BYTES:
             try:
                 self._habits.send(data)

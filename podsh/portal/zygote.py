@@ -16,14 +16,13 @@ import sys
 import time
 import traceback
 
+from podsh.errors import PodshError
 from podsh.kernel import process
 from podsh.kernel.pages import Pages
 from podsh.monitor import main as monitor
 from podsh.monitor import rehearsal
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from podsh.operations import Row
+from podsh.monitor.channel import state_of
+from podsh.monitor.launch import Habit
 
 STANDBY = 2
 REFILL_MS = 30
@@ -45,10 +44,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for _ in range(rehearsal.TIMES):
-        rehearsal.warm_up()
+        rehearsal.warm_up(misses=True)
     # then the cache of attributes knows what monitors look up, and nothing that they would put out
     sys._clear_type_cache()
-    rehearsal.warm_up()
+    rehearsal.warm_up(misses=True)
     gc.collect()
     gc.freeze()
     _serve(requests, template_fd, habits, _pages())
@@ -80,7 +79,7 @@ def _serve(
     told = habits.recv(HABIT_BYTES)
     if not told:
         return  # the portal is gone already
-    habit = marshal.loads(told)
+    habit = _habit(told)
     poll.register(habits, select.POLLIN)
 
     def fork() -> None:
@@ -105,7 +104,7 @@ def _serve(
                 standby -= _pids(os.read(taken_in, 4096))
             elif fd == habits.fileno():
                 if told := habits.recv(HABIT_BYTES):
-                    habit = marshal.loads(told)
+                    habit = _habit(told)
                 else:
                     poll.unregister(habits)  # the portal's end, which shows below
             elif fd == children.fileno():
@@ -118,6 +117,19 @@ def _serve(
                 # the standbys read the same end of file; monitors of live pods go on
                 poll.unregister(requests)
                 ending = True
+
+
+def _habit(told: bytes) -> Habit:
+    """As the portal told it: (number, operations, number of a policy, the policy or None)."""
+    number, rows, policy_number, policy = marshal.loads(told)
+    state = None
+    if policy is not None:
+        try:
+            state = state_of(policy)
+        except PodshError:
+            pass  # told by the pod that decides by it
+        gc.freeze()
+    return Habit(number, rows, policy_number, state)
 
 
 def _is_empty(requests: socket.socket) -> bool:
@@ -147,7 +159,7 @@ def _reaped() -> set[int]:
 def _fork(
     requests: socket.socket,
     template_fd: int,
-    habit: tuple[int, list[Row]],
+    habit: Habit,
     pages: Pages | None,
     taken_in: int,
     taken_out: int,

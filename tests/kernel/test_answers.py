@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # a child whose stat, open and access are held, told by words which path to look at; what comes
 # through to Python is printed
 SCRIPT = """
-import ctypes, json, os, shutil, socket, struct, subprocess, sys, threading
+import ctypes, json, os, select, shutil, socket, struct, subprocess, sys, threading
 from podsh.kernel import notify
 from podsh.kernel.answers import Answers, Desk
 from podsh.kernel.syscalls import AUDIT_ARCH, native, number
@@ -113,6 +113,33 @@ found["another version"] = asked("run", f"{host}/here")
 answers.forget()
 found["forgotten"] = asked("read", f"{host}/beyond")
 found["count"] = answers.count
+pipe = answers.misses()
+
+def missed(kind, path):
+    # by the pipe: with the very object
+    came.clear()
+    ours.send(f"{kind} {path}".encode())
+    if pipe not in select.select([pipe, lines], [], [])[0]:
+        assert lines.readline() == "done\\n"
+        return "python" if came else "nobody"
+    miss = answers.miss()
+    assert os.path.samestat(os.fstat(miss.fd), os.stat(path)), miss
+    assert (miss.path, miss.device) == (path, os.stat(path).st_dev)
+    assert (miss.listener, miss.is_dir) == (listener, os.path.isdir(path))
+    assert notify.valid(listener, miss.id)
+    assert lines not in select.select([lines], [], [], 0)[0]
+    os.close(miss.fd)
+    notify.proceed(listener, miss.id)
+    assert lines.readline() == "done\\n"
+    return "pipe"
+
+os.mkdir(f"{host}/.folder")
+os.mkfifo(f"{host}/fifo")
+os.symlink("beyond", f"{host}/leads")
+names = "beyond placed .folder here nowhere dangling leads fifo"
+names += " ./beyond .folder/ .folder/.. /beyond"
+found["missed"] = {name: missed("read", f"{host}/{name}") for name in names.split()}
+found["not missed"] = missed("write", f"{host}/beyond"), missed("run", f"{host}/beyond")
 ours.close()
 print(json.dumps(found))
 """
@@ -160,4 +187,15 @@ def test_only_what_may_lack_something_is_asked_about(
         "believed": [1, 1, 0, 0],
         "another version": 1,
         "forgotten": 1,
+        "missed": {
+            # the host's object of that very name
+            **dict.fromkeys(("beyond", "placed", ".folder"), "pipe"),
+            **dict.fromkeys(("here", "nowhere"), "nobody"),
+            # a link on the way, no plain file, a name that has to be made plain first
+            **dict.fromkeys(
+                ("dangling", "leads", "fifo", "./beyond", ".folder/", ".folder/..", "/beyond"),
+                "python",
+            ),
+        },
+        "not missed": ["python", "python"],
     }

@@ -11,6 +11,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@
 #define BY_PATH_MS 1000
 #define BY_OBJECT_MS 60000
 #define READABLE 0444
+#define MISS_PATH 2048
 
 /* A call that looks or executes; index of an argument, or -1. */
 struct rule {
@@ -54,12 +56,23 @@ struct answers {
 	uint32_t arch;
 	int root;
 	int connect; /* the number of connect(2); -1: not answered here */
+	int misses;  /* a pipe; -1: all that may lack something is returned */
 	uint64_t count; /* calls that came */
 	pthread_mutex_t lock; /* of what follows */
 	size_t own_count, mask_count;
 	dev_t own[DEVICES], masks[DEVICES];
 	struct rule rules[CALLS];
 	struct belief *beliefs;
+};
+
+/* One datagram of the pipe: a call that looks, and the host's object that it lacks, of the very
+ * path that it has. */
+struct miss {
+	uint64_t id, device;
+	int32_t listener, pid;
+	int32_t fd; /* O_PATH; the reader's */
+	uint32_t is_dir, length;
+	char path[MISS_PATH];
 };
 
 /* A thread's own. */
@@ -73,6 +86,7 @@ EXPORT struct answers *podsh_answers(uint32_t arch, int root);
 EXPORT void podsh_answers_rule(struct answers *all, uint32_t nr, int path, int by, int flags,
                                int looks, uint32_t writes);
 EXPORT void podsh_answers_connect(struct answers *all, int nr);
+EXPORT void podsh_answers_misses(struct answers *all, int pipe);
 EXPORT int podsh_answers_device(struct answers *all, uint64_t device, int masks);
 EXPORT void podsh_answers_believe(struct answers *all, const struct desk *desk);
 EXPORT void podsh_answers_forget(struct answers *all);
@@ -93,7 +107,8 @@ struct answers *podsh_answers(uint32_t arch, int root)
 		free(beliefs);
 		return NULL;
 	}
-	*all = (struct answers){.arch = arch, .root = root, .connect = -1, .beliefs = beliefs};
+	*all = (struct answers){
+		.arch = arch, .root = root, .connect = -1, .misses = -1, .beliefs = beliefs};
 	pthread_mutex_init(&all->lock, NULL);
 	for (size_t nr = 0; nr < CALLS; nr++)
 		all->rules[nr].path = -1;
@@ -113,6 +128,12 @@ void podsh_answers_rule(struct answers *all, uint32_t nr, int path, int by, int 
 void podsh_answers_connect(struct answers *all, int nr)
 {
 	all->connect = nr;
+}
+
+/* Before the first call is served. `pipe` keeps datagrams apart (O_DIRECT) and never blocks. */
+void podsh_answers_misses(struct answers *all, int pipe)
+{
+	all->misses = pipe;
 }
 
 /* A filesystem of the pod's own, in which what nobody may read is only a place to mount on; or one
@@ -391,6 +412,61 @@ static bool is_nobodys(struct answers *all, struct desk *desk)
 	return fd < 0 && errno == ENOENT;
 }
 
+/* Whether the kernel takes the path as it is written, and procfs has no part in it. */
+static bool is_normal(const char *path)
+{
+	if (path[0] != '/' || strncmp(path, "/proc", 5) == 0)
+		return false;
+	for (const char *at = path; at; at = strchr(at + 1, '/')) {
+		size_t length = strcspn(at + 1, "/");
+		if (length == 0 || (length <= 2 && strncmp(at + 1, "..", length) == 0))
+			return false;
+	}
+	return true;
+}
+
+/* Whether the call on the desk looks at what the pod lacks and the host has, with no link on the
+ * way: then whoever reads the pipe answers it, and has the object. */
+static bool is_passed_on(struct answers *all, int listener, const struct desk *desk)
+{
+	const struct seccomp_data *data = &desk->note.data;
+	if (all->misses < 0 || data->arch != all->arch || data->nr < 0 || data->nr >= CALLS)
+		return false;
+	const struct rule *rule = &all->rules[data->nr];
+	size_t length = strlen(desk->path);
+	if (rule->path < 0 || !rule->looks || length >= MISS_PATH || !is_normal(desk->path) ||
+	    (rule->by >= 0 && data->args[rule->by] & rule->writes))
+		return false;
+	struct stat found;
+	int fd = look(all->root, desk->path, O_NOFOLLOW,
+	              RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+	if (fd >= 0) {
+		bool lacking = !fstat(fd, &found) && !S_ISLNK(found.st_mode) && is_hollow(all, &found);
+		close(fd);
+		if (!lacking)
+			return false;
+	} else if (errno != ENOENT) {
+		return false;
+	}
+	fd = look(AT_FDCWD, desk->path, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &found) || !(S_ISREG(found.st_mode) || S_ISDIR(found.st_mode))) {
+		close(fd);
+		return false;
+	}
+	struct miss miss = {desk->note.id, found.st_dev,           listener, (int32_t)desk->note.pid,
+	                    fd,            S_ISDIR(found.st_mode), (uint32_t)length, ""};
+	memcpy(miss.path, desk->path, length);
+	size_t size = offsetof(struct miss, path) + length;
+	/* what was read was the caller's: its number could be another's by now */
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &desk->note.id) == 0 &&
+	    write(all->misses, &miss, size) == (ssize_t)size)
+		return true;
+	close(fd);
+	return false;
+}
+
 /* Answers what lacks nothing, until there is a call on the desk that may: 0. Or an errno of
  * receiving: ENOENT, its caller died or nobody is left under the filter. */
 int podsh_answers_serve(struct answers *all, int listener, struct desk *desk)
@@ -405,6 +481,8 @@ int podsh_answers_serve(struct answers *all, int listener, struct desk *desk)
 			answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 		else if (is_nobodys(all, desk))
 			answer.error = -ENOENT;
+		else if (is_passed_on(all, listener, desk))
+			continue;
 		else
 			return 0;
 		/* ENOENT: the caller is gone */

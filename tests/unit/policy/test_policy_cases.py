@@ -147,7 +147,7 @@ def test_deny_wins_over_what_shows_it_and_what_asks() -> None:
     for path in ("/h/.ssh", "/h/.ssh2/id"):
         same, decision = step(state, Request(path), approved=True)
         assert same is state
-        assert decision == ("deny", Rule("access.deny", "own", "/h/.ssh*", DENY.where), "", (), ())
+        assert decision == ("deny", Rule("access.deny", "own", "/h/.ssh*", DENY.where), "", ())
     # that holds after a move as well, and a sibling is not meant
     state, decision = step(state, Request("/etc"), approved=True)
     assert state.name == "wide"
@@ -162,7 +162,7 @@ def test_a_domain_that_denies_is_left_for_one_that_does_not() -> None:
     state = begun(index, "/bin/sh")
     assert state.hiding() == ["/c/2"]
     state, decision = step(state, Request("/c/2/x"))
-    assert (state.name, decision.lifted) == ("b", ("/c/2",))
+    assert (state.name, decision.verdict) == ("b", "transition")
     assert state.hiding() == []
     # nobody left who shows it: the rule is named
     state, _ = step(begun(index, "/bin/sh"), Request("/etc"))

@@ -56,3 +56,12 @@ def test_what_lies_at_or_below_what_comes_later_is_no_habit() -> None:
     habit.learn(rows(bind("/etc/hosts"), bind("/etcetera"), Dir("/etcetera/x")))
     assert bind_row("/etcetera") in habit.rows
     assert ops_to_wire((Dir("/etcetera/x"),))[0] not in habit.rows
+
+
+def test_a_policy_has_another_number_only_when_it_is_another_one() -> None:
+    habit = Habit()
+    policy = {"own": b"a", "domains": b"d", "hidden": ["/h"], "unattended": "deny"}
+    assert [habit.decides(policy), habit.decides({**policy, "unattended": "hold"})] == [True, False]
+    assert habit.decides({**policy, "domains": b""})
+    assert habit.policy_number == 2
+    assert habit.policy == {"own": b"a", "domains": b"", "hidden": ["/h"]}
