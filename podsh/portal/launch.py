@@ -34,12 +34,23 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 def context(message: dict[str, Any]) -> Context:
     """What paths in profiles expand to, from the caller's surroundings."""
     environ = {str(key): str(value) for key, value in message.get("environ", {}).items()}
+    if path := _seen_by_pods(environ.pop("PATH", "")):
+        environ["PATH"] = path
     home = environ.get("HOME", "")
     if not home.startswith("/"):
         home = pwd.getpwuid(os.getuid()).pw_dir
     home = os.path.normpath(home)
     cwd = str(message.get("cwd", "/"))
     return Context(home, cwd if cwd.startswith("/") else "/", tuple(environ.items()))
+
+
+def _seen_by_pods(path: str) -> str:
+    """PATH without podsh's own virtual environment: no pod has it, and its python3 would come
+    before the one that the pod has."""
+    own = tuple(f"{place}/" for place in paths.own_paths())
+    return ":".join(
+        place for place in path.split(":") if not f"{os.path.normpath(place)}/".startswith(own)
+    )
 
 
 class Start(NamedTuple):

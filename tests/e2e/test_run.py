@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,17 @@ from tests.helpers import processes
 
 if TYPE_CHECKING:
     from tests.helpers.runner import Podsh
+
+
+def test_podsh_s_own_directory_on_the_path_is_nobody_else_s(podsh: Podsh) -> None:
+    """As the README puts it there: python3 is the pod's, not the one that runs podsh."""
+    path = f"{podsh.command.parent}:/usr/bin:/bin"
+    script = 'echo "$PATH"; command -v podsh; exec python3 -c "import sys; print(sys.executable)"'
+    done = podsh.run("run", "-n", "own", "--", "sh", "-c", script, env={"PATH": path})
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split() == ["/usr/bin:/bin:/.podsh/bin", "/usr/bin/python3"]
+    rows = podsh.run("events", "own", "--json").out.splitlines()
+    assert [json.loads(row)["ev"] for row in rows] == ["ready", "start", "exit"]
 
 
 @pytest.mark.parametrize(
