@@ -96,7 +96,7 @@ def on_host(fd: OwnedFd, tid: int) -> File:
     """A socket's file that the pod sees, as the host names it."""
     held = fd.fileno()
     status = os.fstat(held)
-    settled = bool(os.fstatvfs(held).f_flag & os.ST_RDONLY)
+    settled = bool(os.fstatvfs(held).f_flag & os.ST_RDONLY) and _is_settled(held, tid)
     for path in (os.readlink(f"/proc/self/fd/{held}"), *_elsewhere(held, tid)):
         try:
             same = mounts.openat2(
@@ -125,7 +125,25 @@ def beyond(tid: int, path: bytes) -> File | None:
     if not stat.S_ISSOCK(os.fstat(found.fd).st_mode):
         fd.close()
         return None
-    return File(fd, found.path, False, True)
+    return File(fd, found.path, False, _is_settled(found.fd, tid))
+
+
+def _is_settled(fd: int, tid: int) -> bool:
+    """Whether the pod has no mount by which it could put another file at the place of this one:
+    what it may not write here, or does not see, it may have elsewhere and writable."""
+    name, ident = os.readlink(f"/proc/self/fd/{fd}"), mounts.number(fd)
+    theirs = mounts.listing(tid)
+    own = next((m for m in (*theirs, *mounts.listing()) if m.id == ident), None)
+    if own is None or not lies_in(name, own.point):
+        return False
+    inner = joined(own.root, name[len(own.point.rstrip("/")) :])
+    return not any(
+        mount.device == own.device
+        and "rw" in mount.options
+        and inner != mount.root
+        and lies_in(inner, mount.root)
+        for mount in theirs
+    )
 
 
 def _handle(path: bytes) -> tuple[int, bytes] | None:

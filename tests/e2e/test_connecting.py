@@ -156,6 +156,32 @@ def test_another_one_under_the_name(
     assert (one.reached(), two.reached()) == (1, 0)
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_another_one_under_the_name_by_another_mount(
+    podsh: Podsh, directory: Path, server: Callable[[str], Server], seen: bool
+) -> None:
+    """The same, where the pod may change the directory at another place only, and sees the name
+    read-only or not at all."""
+    one, two = server("one.sock"), server("two.sock")
+    code = TRY + (
+        "one, = sys.argv[1:]\n"
+        "print(tried(one), flush=True)\n"
+        "os.rename('/elsewhere/two.sock', '/elsewhere/one.sock')\n"
+        "print(tried(one), flush=True)\n"
+    )
+    bind = f'[[fs.bind]]\npath = "{directory}"\n'
+    text = 'name = "twice"\nextends = "base"\n' + bind + 'dst = "/elsewhere"\nwrite = true\n'
+    podsh.profile("twice", text + (bind if seen else ""))
+    pod = Asking(podsh, "web", *python(code, one.path), options=("-p", "twice"))
+    first = pod.asked()
+    assert podsh.run("allow", str(first), "--pod").code == 0
+    second = pod.asked()
+    assert second != first
+    assert podsh.run("deny", str(second)).code == 0
+    assert pod.end().out == ("connected\nECONNREFUSED\n" if seen else "connected\nENOENT\n")
+    assert (one.reached(), two.reached()) == (1, 0)
+
+
 def test_sockets_of_the_pods_own(podsh: Podsh, directory: Path) -> None:
     """In its own places, and those that its programs listen on in a directory of the host's."""
     code = TRY + (
