@@ -89,6 +89,10 @@ class Replaced(LaunchFailed):
     or ``useradd`` replaces: the kernel attaches nothing that is unlinked."""
 
 
+class Ended(LaunchFailed):
+    """Init is gone without a word: killed, most likely."""
+
+
 def failure(message: Message) -> LaunchFailed:
     """A FAILED message in words."""
     if message.step == "move_mount" and message.errno == errno.ENOENT:
@@ -280,14 +284,14 @@ class Init:
             self._await(LAUNCH, ACK)
 
     def _await(self, ident: int, kind: int) -> Message:
-        """Wait for one answer; raises LaunchFailed for a FAILED, an end or a silence."""
+        """Wait for one answer; raises LaunchFailed for a FAILED, an end (Ended) or a silence."""
         while True:
             try:
                 message = self._receive(0)
             except BlockingIOError:
                 raise LaunchFailed("init does not answer", place="podsh-init") from None
             if message is None:
-                raise LaunchFailed("init ended by itself", place="podsh-init")
+                raise Ended("init ended by itself", place="podsh-init")
             if message.kind == FAILED:
                 if message.pid != self.launcher_pid:
                     self._pid = message.pid

@@ -15,7 +15,7 @@ from podsh.jail import grant, known
 from podsh.jail.resolve import Found, find
 from podsh.kernel.uapi import MOUNT_ATTR_RDONLY
 from podsh.monitor import caller
-from podsh.monitor.grants import Lay, attributes
+from podsh.monitor.grants import Lay, attributes, destination
 from podsh.monitor.request import Call, Request, Requests, next_id
 from podsh.monitor.sockets import Sockets, is_abstract
 from podsh.operations import Hide, hostname
@@ -402,12 +402,12 @@ class Desk:
 
     def mount(self, src: str, dst: str | None, write: bool, told: Told) -> None:
         """Show a host path, unasked: at its own place it is a grant, elsewhere only shown."""
-        if dst is not None and (not dst.startswith("/") or os.path.normpath(dst) == "/"):
-            raise UsageError("is not a path in the pod", place=dst)
+        if dst is not None:
+            dst = destination(dst)
         found = grant.held(src)
         try:
             perms = access.READ | access.EXEC | (access.WRITE if write else 0)
-            place = found.path if dst is None else os.path.normpath(dst)
+            place = dst or found.path
             before = self.state
             wider = engine.give(before, Access(found.path, perms))
             if dst is None:

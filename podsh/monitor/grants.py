@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # ids of programs are below, see pod.py
 FIRST_ORDER = 1 << 20
 MAX_LAYERS = 4096
+PATH_BYTES = 4096  # PATH_MAX, with its NUL
 
 
 class Lay(NamedTuple):
@@ -40,6 +42,16 @@ class Lay(NamedTuple):
     attrs: int
     asked: str = ""
     links: tuple[tuple[str, str], ...] = ()
+
+
+def destination(path: str) -> str:
+    """``path``, where something is to be shown in a pod, as init takes it. Raises UsageError."""
+    place = "/" + os.path.normpath(path).lstrip("/")
+    if not path.startswith("/") or place == "/":
+        raise UsageError("is not a path in the pod", place=path)
+    if len(os.fsencode(place)) >= PATH_BYTES:
+        raise UsageError(os.strerror(errno.ENAMETOOLONG), place=f"{place[:64]}...")
+    return place
 
 
 def attributes(perms: int) -> int:

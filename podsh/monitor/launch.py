@@ -9,7 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh import paths
-from podsh.errors import LaunchFailed, PodshError
+from podsh.errors import LaunchFailed, NotFound, PodshError
 from podsh.jail import build, encode, orders
 from podsh.jail.generation import Generation
 from podsh.jail.grant import Shown
@@ -137,7 +137,7 @@ class Jail:
                 raise build.Conflict
             shown = usual.builder.more(plan.ops[len(usual.ops) :], init.prepared)
             self._build(usual.builder, shown, begun.template_fd)
-        except (build.Conflict, orders.Replaced):
+        except (build.Conflict, orders.Replaced, orders.Ended):
             self._anew(begun.template_fd)
         finally:
             usual.close()
@@ -150,15 +150,15 @@ class Jail:
             self.network = Setup(plan.network, self.init_pid, self.state_dir, given)
 
     def _anew(self, template_fd: int) -> None:
-        """Build it by an init that has nothing of it yet; looked up again where a file of the
-        host's was replaced while it was being attached."""
+        """Build it by an init that has nothing of it yet; once more where somebody killed
+        it, or a file of the host's was replaced while it was being attached."""
         for left in reversed(range(_TRIES)):
             self.init.restart()
             try:
                 with build.Builder(self.plan.ops, self.generation) as builder:
                     self._build(builder, builder.shown(0), template_fd)
                 return
-            except orders.Replaced:
+            except (orders.Replaced, orders.Ended):
                 if not left:
                     raise
 
@@ -275,8 +275,10 @@ def encoded(
 ) -> bytes:
     """``program`` as init reads it, with the filter ``code``.
 
-    listen: the filter notifies. inner: what it keeps, if anything.
+    listen: the filter notifies. inner: what it keeps, if anything. Raises NotFound.
     """
+    if not program.argv:
+        raise NotFound("nothing to run", place="arguments")  # init takes it for a fault of ours
     return encode.program(
         argv=program.argv,
         env=[f"{key}={value}" for key, value in program.env],

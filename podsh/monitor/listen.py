@@ -38,6 +38,16 @@ _WRITES = {
 }
 
 
+class Listener(int):
+    """Its descriptor: closed once the thread has ended that serves it, and no call of it is held;
+    until then the number is nobody else's."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        os.close(self)
+
+
 class Held:
     """A call that lacks something. Answered once, from any thread."""
 
@@ -145,8 +155,9 @@ class Listeners:
         notify.sync_wake_up(listener)
         # not threading's: what that does after a fork costs each monitor 0.4 MiB
         _thread.stack_size(_STACK_BYTES)
-        self.served.add(listener)
-        _thread.start_new_thread(self._serve, (listener,))
+        owned = Listener(listener)
+        self.served.add(owned)
+        _thread.start_new_thread(self._serve, (owned,))
 
     def forget(self) -> None:
         """Something was taken away: nothing is known any more."""
@@ -163,7 +174,6 @@ class Listeners:
         try:
             self._loop(listener, desk)
         finally:
-            # calls that are still held keep the number: it is closed with the monitor
             self.served.discard(listener)
             desk.close()
 

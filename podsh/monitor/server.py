@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
-from podsh.errors import PodshError, UntrustedInput, UsageError
+from podsh.errors import LaunchFailed, PodshError, UntrustedInput, UsageError
 from podsh.kernel import fds
 from podsh.kernel.address import Address
 from podsh.monitor import requests
@@ -173,19 +173,22 @@ class Server:
             else:
                 self._message(channel, payload)
         except UntrustedInput as exc:
-            channel.send({"error": exc.to_wire()})
-            channel.close()
-            self._closed(channel, exc)
+            self._refuse(channel, exc)
         except PodshError as exc:
             answer: dict[str, Any] = {"error": exc.to_wire()}
             if kind != DATA and "id" in payload:
                 answer["id"] = payload["id"]
             channel.send(answer)
         except messages.BAD_MESSAGE as exc:
-            error = UntrustedInput(f"bad message: {type(exc).__name__}")
-            channel.send({"error": error.to_wire()})
-            channel.close()
-            self._closed(channel, error)
+            self._refuse(channel, UntrustedInput(f"bad message: {type(exc).__name__}"))
+        except OSError as exc:
+            error = LaunchFailed(os.strerror(exc.errno or 0), place=self.pod.jail.name)
+            self._refuse(channel, error)
+
+    def _refuse(self, channel: Channel, error: PodshError) -> None:
+        channel.send({"error": error.to_wire()})
+        channel.close()
+        self._closed(channel, error)
 
     def _held(self, channel: Channel) -> Terminal | None:
         program = channel.tag.program

@@ -12,13 +12,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
-from podsh.errors import Disconnected, KernelLacks, LaunchFailed, PodshError, UsageError, from_wire
+from podsh.errors import Disconnected, LaunchFailed, PodshError, UsageError, from_wire
 from podsh.kernel.address import Address
 from podsh.kernel.cgroups import Group
 from podsh.portal import bounds, launch, records, revive
-from podsh.portal.pods import BUILDING, LOST, READY, Pod
+from podsh.portal.pods import BUILDING, FAILED, LOST, READY, Pod
 from podsh.portal.shred import Shred
-from podsh.portal.standbys import Standbys
+from podsh.portal.standbys import LAST_WORDS_S, Standbys
 from podsh.wire import messages
 from podsh.wire.channel import Channel
 from podsh.wire.framing import JSON
@@ -54,7 +54,7 @@ class Fleet:
         self._here = False
         self._changed: dict[str, list[asyncio.Future[None]]] = {}
         self._loop = asyncio.get_running_loop()
-        self.standbys = Standbys(self._zygote_gone)
+        self.standbys = Standbys()
         self._removals: set[asyncio.Task[None]] = set()
         # how pods ended that are removed: who waits may come late
         self.gone: dict[str, Pod] = {}
@@ -100,11 +100,6 @@ class Fleet:
         paths.own_dir(os.path.dirname(pod.socket))
         return socket.socketpair()
 
-    def _zygote_gone(self, error: KernelLacks) -> None:
-        for name, pod in list(self.pods.items()):
-            if pod.state == BUILDING:
-                self._apply(name, {"ev": "failed", "code": 125, "error": error.to_wire()})
-
     def _connect(self, name: str, sock: socket.socket) -> None:
         channel = Channel(self._loop, sock, self._frame, self._closed)
         channel.tag = name
@@ -126,11 +121,23 @@ class Fleet:
         if self._channels.get(name) is channel:
             del self._channels[name]
             pod = self.pods.get(name)
-            if pod is not None and not pod.ended:
+            if pod is not None and pod.state == BUILDING:
+                self._loop.call_later(2 * LAST_WORDS_S, self._not_built, pod)
+            elif pod is not None and not pod.ended:
                 self._mark_lost(pod)
         for asked, answer in self._answers.values():
             if asked is channel and not answer.done():  # what it was asked as it went
                 answer.set_exception(UsageError("has ended", place=name))
+
+    def _not_built(self, pod: Pod) -> None:
+        """Nobody has it: its monitor has ended, or the zygote before it had one."""
+        trouble = self.standbys.trouble
+        if trouble is None or trouble[0] < pod.started:
+            self._mark_lost(pod)
+            return
+        error = trouble[1].to_wire()
+        records.write_exit(pod.state_dir, {"state": FAILED, "exit": 125, "error": error})
+        self._apply(pod.name, {"ev": "failed", "code": 125, "error": error})
 
     def _mark_lost(self, pod: Pod) -> None:
         try:

@@ -9,21 +9,25 @@ import select
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from podsh import paths
-from podsh.errors import KernelLacks, LaunchFailed
+from podsh.errors import KernelLacks, LaunchFailed, PodshError
 from podsh.kernel import fds
+from podsh.portal import stamp
 from podsh.portal.habit import Habit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 TEMPLATE_FD = 250
 SOCKET_FD = 251
 HABIT_FD = 252
 OLD_ZYGOTE_S = 2.0
+# what it wrote before it ended may still be on the way
+LAST_WORDS_S = 0.05
 # of a habit; the socket takes no larger datagram
 HABIT_BYTES = 64 << 10
 
@@ -56,18 +60,19 @@ class HostMounts:
 class Standbys:
     """The zygote of now; those that were told to end are buried in time.
 
-    ``on_gone(error)`` is told where it ended although nobody asked.
+    ``trouble`` is why the last one that ended although nobody asked did so, and when it was seen
+    (time.time()).
     """
 
-    def __init__(self, on_gone: Callable[[KernelLacks], None]) -> None:
-        self._on_gone = on_gone
+    def __init__(self) -> None:
+        self.trouble: tuple[float, PodshError] | None = None
         self._loop = asyncio.get_running_loop()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
         self._room: asyncio.Future[None] | None = None  # what launches wait for in ``send``
         self._old: list[subprocess.Popen[bytes]] = []  # told to end, not yet buried
-        self._errors = -1  # where the zygote of now writes what went wrong
         self._host = HostMounts()
+        self._stamp = stamp.now()
         self._words: deque[str] = deque(maxlen=8)  # the zygote's last lines
         self._habit = Habit()
         self._habits: socket.socket | None = None
@@ -77,7 +82,11 @@ class Standbys:
         alive = self._zygote is not None and self._zygote.poll() is None
         if alive and not self._host.moved():
             return
+        if self._zygote is not None and not alive:
+            self._gone(self._zygote)
         self.stop()
+        if stamp.now() != self._stamp:
+            raise stamp.changed()
         binary = paths.init_binary()
         if not os.access(binary, os.X_OK):
             raise LaunchFailed(
@@ -103,6 +112,7 @@ class Standbys:
                     str(SOCKET_FD),
                     str(TEMPLATE_FD),
                     str(HABIT_FD),
+                    self._stamp,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -123,7 +133,6 @@ class Standbys:
         self._watch(self._zygote)
         self._requests = ours
         self._words.clear()
-        self._errors = errors_in
         self._loop.add_reader(errors_in, self._says, errors_in)
 
     def _watch(self, zygote: subprocess.Popen[bytes]) -> None:
@@ -133,8 +142,7 @@ class Standbys:
         def ended() -> None:
             self._loop.remove_reader(pidfd)
             os.close(pidfd)
-            if zygote is self._zygote:
-                self._loop.call_later(0.05, self._gone)  # its last words may be on the way
+            self._loop.call_later(LAST_WORDS_S, self._gone, zygote)
 
         self._loop.add_reader(pidfd, ended)
 
@@ -146,20 +154,26 @@ class Standbys:
         if not data:
             self._loop.remove_reader(fd)
             os.close(fd)
-            if fd == self._errors:
-                self._gone()
             return
         os.write(2, data)  # the portal's log
         self._words.extend(data.decode("utf-8", "replace").splitlines())
 
-    def _gone(self) -> None:
-        """It ended although nobody asked: launches that wait for it fail with its last words."""
-        words = self._words[-1] if self._words else "the zygote ended"
-        self._on_gone(KernelLacks(words, hint="see what is missing: podsh doctor"))
+    def _gone(self, zygote: subprocess.Popen[bytes]) -> None:
+        """It ended, and it may be that nobody asked. A standby of its that is left takes launches
+        that wait; the others end with the socket."""
+        if zygote is not self._zygote:
+            return
+        error: PodshError
+        if stamp.now() != self._stamp:
+            error = stamp.changed()
+        else:
+            words = self._words[-1] if self._words else "the zygote ended"
+            error = KernelLacks(words, hint="see what is missing: podsh doctor")
+        self.trouble = (time.time(), error)
+        self.stop()
 
     def stop(self) -> None:
         """Close its socket: it ends by itself, and so do its standby monitors."""
-        self._errors = -1
         if self._requests is not None:
             self._has_room()
             self._requests.close()

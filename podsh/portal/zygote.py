@@ -23,6 +23,7 @@ from podsh.monitor import main as monitor
 from podsh.monitor import rehearsal
 from podsh.monitor.channel import state_of
 from podsh.monitor.launch import Habit
+from podsh.portal import stamp
 
 STANDBY = 2
 REFILL_MS = 30
@@ -31,8 +32,11 @@ HABIT_BYTES = 64 << 10
 
 
 def main() -> None:
-    """``python -I -m podsh.portal.zygote SOCKET_FD TEMPLATE_FD HABIT_FD``; ends with its
-    portal. HABIT_FD: a socket on which the portal says what standbys do beforehand."""
+    """``python -I -m podsh.portal.zygote SOCKET_FD TEMPLATE_FD HABIT_FD STAMP``; ends with its
+    portal. HABIT_FD: a socket on which the portal says what standbys do beforehand. STAMP: what
+    the portal's files are."""
+    if sys.argv[4:] != [stamp.now()]:
+        sys.exit(str(stamp.changed()))
     requests = socket.socket(fileno=int(sys.argv[1]))
     template_fd = int(sys.argv[2])
     os.set_inheritable(requests.fileno(), False)

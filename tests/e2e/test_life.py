@@ -157,6 +157,28 @@ def test_descriptors_of_the_portal_do_not_grow(podsh: Podsh) -> None:
         assert count() <= before + 1
 
 
+def test_descriptors_of_a_monitor_do_not_grow(podsh: Podsh) -> None:
+    """Each program that was added to a pod has a filter, and a listener, of its own."""
+    podsh.run("run", "-d", "-n", "live", "--", "sleep", "1000")
+    pid = row(podsh, "live")["monitor_pid"]
+
+    def count() -> int:  # only root's suite is shown them
+        return len(os.listdir(f"/proc/{pid}/fd")) if os.getuid() == 0 else 0
+
+    podsh.run("exec", "live", "--", "true")
+    before = count()
+    for _ in range(8):
+        assert podsh.run("exec", "live", "--", "cat", "/etc/hosts").code == 0
+    end = time.monotonic() + 20
+    while count() > before + 1:
+        assert time.monotonic() < end, (before, count())
+        time.sleep(0.05)
+    # a program without a name even
+    assert podsh.run("exec", "live", "--", "").code == 127
+    podsh.run("kill", "-s", "KILL", "live")
+    podsh.wait_state("live", "exited")
+
+
 def test_two_first_commands_start_one_portal(make_podsh: Callable[[], Podsh]) -> None:
     podsh = make_podsh()
     before = portals()

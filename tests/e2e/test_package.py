@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sysconfig
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers import install
+from tests.e2e.test_life import portal_pid
+from tests.helpers import install, processes
 from tests.helpers.needs import needs_program
 from tests.helpers.runner import Podsh
 
@@ -72,4 +75,30 @@ def test_installed(installed: Path, ground: Path, caller: Caller, watch: Watch) 
         for page, words in (("podsh", "--dry-run"), ("podsh.profile", "machine_id")):
             shown = podsh.outside(needs_program("man"), page, env=path)
             assert words in shown.out, shown.err
+        upgraded(podsh, installed)
     assert not watch.left()
+
+
+def upgraded(podsh: Podsh, installed: Path) -> None:
+    """Other files under a live portal: its zygote goes on; a new one would be of another podsh,
+    which is said in words, and nobody is harmed."""
+    package = next(installed.parents[1].glob("lib/python3.*/site-packages/podsh"))
+    podsh.run("run", "-d", "-n", "live", "--", "sleep", "1000")
+    changed = package / "jail" / "encode.py"
+    before = changed.stat()
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert podsh.pod("true").code == 0
+    portal = portal_pid(podsh)
+    (zygote,) = (p for p in processes.below(portal) if p.parent == portal)
+    os.kill(zygote.pid, signal.SIGKILL)
+    for _ in range(2):
+        done = podsh.pod("true")
+        assert (done.code, done.out) == (125, ""), done
+        assert "the running portal: podsh's files are not those that it began with" in done.err
+        assert "podsh shutdown (pods stay)" in done.err
+    assert podsh.run("exec", "live", "--", "echo", "in").out == "in\n"
+    assert podsh.run("shutdown").code == 0
+    assert podsh.pod("true").code == 0
+    assert podsh.run("exec", "live", "--", "echo", "in").out == "in\n"
+    podsh.run("kill", "-s", "KILL", "live")
+    podsh.wait_state("live", "exited")
