@@ -65,7 +65,7 @@ def test_one_line_one_answer(podsh: Podsh, file: Path, name: str) -> None:
         t.wait(rf"^{ident}: read {file}  once$")
         t.wait(rf"web +\+ {ident} +read ~/{file.parent.name}/f +once$")
         t.wait(r"web +\. +exit 0 after")
-        t.wait(r"^ 0 pods  C-\] web")
+        t.wait(r"^ 0 pods$")
         shown = "\n".join(t.history())
         assert len(re.findall(r" \? \d+ ", shown)) == 1, shown
         enter(t, "logs web")
