@@ -168,9 +168,8 @@ class Portal:
 
     def _deny(self, frame: dict[str, Any]) -> dict[str, Any]:
         all_of_them = [row["id"] for row in self.rows if row["state"] == "waiting"]
-        for ident in [frame["request"]] if "request" in frame else all_of_them:
-            self.decide(ident, "denied")
-        return {}
+        idents = [frame["request"]] if "request" in frame else all_of_them
+        return {"denied": [self.decide(ident, "denied") for ident in idents]}
 
     @property
     def followed(self) -> bool:

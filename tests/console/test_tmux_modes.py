@@ -128,5 +128,5 @@ def test_the_first_words(podsh: Podsh) -> None:
         t.wait(r"^ 2 pods  2 waiting \(web0 0:\d\d\)  C-\] web1")
         for number in range(2):
             enter(t, f"deny --pod web{number}")
-        t.wait(r"^ 0 pods ")
+        t.wait(r"^ 0 pods$")
         leave(t)

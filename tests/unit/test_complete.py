@@ -65,7 +65,7 @@ def source(tag: str, _prefix: str) -> list[tuple[str, str]]:
         ("run --x11 ", ["nested"]),
         ("run --x11=", ["--x11=nested"]),
         ("run --x11 --wayl", ["--wayland"]),
-        ("profile ", ["list", "show", "check", "new", "edit"]),
+        ("profile ", ["list", "show", "check", "diff", "new", "edit"]),
         ("profile show d", ["dev"]),
         ("help pro", ["profile"]),
         ("nosuch ", []),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import tempfile
 
 from tools import call, facts, reaches
 
@@ -56,8 +57,13 @@ def mount_overlay() -> bool:
 
 
 def mount_move() -> bool:
-    _mount(b"/tmp", b"/tmp", None, MS_BIND)
-    return _mount(b"/tmp", b"/mnt", None, MS_MOVE)
+    # of its own: what is mounted below /tmp cannot be left behind
+    place = tempfile.mkdtemp().encode()
+    try:
+        _mount(place, place, None, MS_BIND)
+        return _mount(place, b"/mnt", None, MS_MOVE)
+    finally:
+        os.rmdir(place)
 
 
 def remount_writable() -> bool:
