@@ -468,7 +468,7 @@ def usual(row: Row) -> bool:
     return row[0] in _USUAL or (row[0] == Bind.tag and not any(row[at] for at in _PARTICULAR))
 
 
-_USUAL = frozenset(op.tag for op in (Tmpfs, Dir, Link, Device, Proc, Devpts, Shim, Kage))
+_USUAL = frozenset(op.tag for op in (Tmpfs, Dir, Link, Device, Proc, Devpts, Shim, Kage, Scope))
 _SHARES = "user/max_inotify_"  # the same for every pod
 _PARTICULAR = [1 + Bind.__slots__.index(name) for name in ("dst", "write", "own", "within")]
 _DST = _PARTICULAR[0]

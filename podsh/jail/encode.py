@@ -188,13 +188,14 @@ def program(
     filter: bytes = b"",
     listen: bool = False,
     terminal: bool = True,
+    fresh: bool = False,
 ) -> bytes:
     """A program as init starts it.
 
     env: ``K=V``. cwd: the first that works is taken; with ``cwd_must`` one has to. rlimits:
     (RLIMIT_* number, soft, hard), -1 for no limit. stdio: as given to ``send_run``. filter: struct
     sock_filter[] of linux/filter.h. listen: the filter notifies; LISTENER comes before the exec.
-    terminal: its own controls it.
+    terminal: its own controls it. fresh: by a new process, also where one is parked.
     """
     flags = 0
     for number, fd in enumerate(stdio):
@@ -204,6 +205,8 @@ def program(
         flags |= 64
     if not terminal:
         flags |= 128
+    if fresh:
+        flags |= 256
     limits = b"".join(
         TRIPLE.pack(number, soft % 2**64, hard % 2**64) for number, soft, hard in rlimits
     )

@@ -52,6 +52,14 @@ class Live:
     def of(cls, init_pid: int, nested: bool = False) -> Live:
         return cls(os.open(f"/proc/{init_pid}/root", _O_PATH | os.O_DIRECTORY), nested)
 
+    @classmethod
+    def to_be(cls, init_pid: int) -> Live:
+        """Of a pod that is prepared: what is now at STAGING will be its root, with what is in the
+        template for its masks (podsh/native/init/jail.h)."""
+        live = cls(os.open(f"/proc/{init_pid}/root/s", _O_PATH | os.O_DIRECTORY))
+        live.masks.add(os.stat(f"/proc/{init_pid}/root/f").st_dev)
+        return live
+
     def close(self) -> None:
         os.close(self.root)
 

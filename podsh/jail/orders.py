@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podsh.errors import LaunchFailed
@@ -17,13 +18,15 @@ from podsh.jail.encode import HEADER, PAIR, TRIPLE, U32, U64, string
 from podsh.kernel.fds import memfd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     Record = tuple[Any, ...]
     Stdio = tuple[int | None, int | None, int | None]
 
 # orders
-LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH, PREPARE, LINK, SETATTR = range(1, 12)
+LAUNCH, FDS, BUILD, RUN, SIGNAL, ATTACH, HOSTNAME, DETACH, PREPARE, LINK, SETATTR, PARK = range(
+    1, 13
+)
 # what init answers
 ACK, FAILED, READY, STARTED, EXITED, LISTENER = range(64, 70)
 
@@ -209,18 +212,39 @@ class Init:
         net: with a network namespace of its own. mounts: detached mounts, which stay the
         caller's. Raises LaunchFailed; the jail is gone then and its processes are reaped.
         """
-        try:
+        self.begin(template_fd, plan_bytes, net, mounts)
+        return self.ready()
+
+    def begin(self, template_fd: int, plan_bytes: bytes, net: bool, mounts: Sequence[int]) -> None:
+        """``launch`` without waiting: ``ready`` does that. Once ``pid`` is known, a program may be
+        ordered at once; it is started in a jail that is ready, or not at all."""
+        with self._ending():
             self._need(template_fd, net)
-            self._build(plan_bytes, mounts)
+            self._send_mounts(mounts)
+            self._send_plan(BUILD, plan_bytes)
+
+    def ready(self) -> int:
+        """The rest of ``launch``."""
+        with self._ending():
+            self._await(BUILD, READY)
+            # PID 1 may be ready before its launcher has said so
+            while not self._pid:
+                self._await(LAUNCH, ACK)
+        self._reap_launcher()
+        pid, self._pid = self._pid, 0
+        return pid
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """What fails in there ends the jail."""
+        try:
+            yield
         except OSError as exc:
             self.close()
             raise LaunchFailed(os.strerror(exc.errno or 0), place="podsh-init") from None
         except BaseException:
             self.close()
             raise
-        self._reap_launcher()
-        pid, self._pid = self._pid, 0
-        return pid
 
     def _clone(self, template_fd: int, net: bool) -> None:
         self._send(LAUNCH, LAUNCH, U64.pack(_CLONE_NEWNET if net else 0), (template_fd,))
@@ -255,6 +279,28 @@ class Init:
         self._send_plan(PREPARE, plan_bytes)
         self.prepared += len(mounts)
 
+    @property
+    def pid(self) -> int:
+        """Of PID 1, as seen from here, between ``settle`` and ``launch``."""
+        return self._pid
+
+    def park(self, program_bytes: bytes) -> Message:
+        """Have a process wait for its program, on a terminal and under the filter of
+        ``program_bytes``, which has to listen: the first one run is it, if it has that filter.
+
+        After ``settle``. LISTENER, with the listener, the caller's. Raises LaunchFailed.
+        """
+        with memfd(program_bytes) as program:
+            self._send(PARK, PARK, b"", (program.fileno(),))
+        found = self._await(PARK, LISTENER)
+        try:
+            self._await(PARK, ACK)
+        except BaseException:
+            for fd in found.fds:
+                os.close(fd)
+            raise
+        return found
+
     def settle(self) -> None:
         """Wait until what was ordered so far is done, and reap the launcher: a standby that
         nobody asks for leaves no zombie. Raises LaunchFailed with what went wrong."""
@@ -275,14 +321,6 @@ class Init:
         with memfd(plan_bytes) as plan:
             self._send(kind, kind, b"", (plan.fileno(),))
 
-    def _build(self, plan_bytes: bytes, mounts: Sequence[int]) -> None:
-        self._send_mounts(mounts)
-        self._send_plan(BUILD, plan_bytes)
-        self._await(BUILD, READY)
-        # PID 1 may be ready before its launcher has said so
-        while not self._pid:
-            self._await(LAUNCH, ACK)
-
     def _await(self, ident: int, kind: int) -> Message:
         """Wait for one answer; raises LaunchFailed for a FAILED, an end (Ended) or a silence."""
         while True:
@@ -296,7 +334,7 @@ class Init:
                 if message.pid != self.launcher_pid:
                     self._pid = message.pid
                 raise failure(message)
-            if message.fds:
+            if message.fds and message.kind != LISTENER:
                 self._close_listener()
                 (self.listener,) = message.fds
             if (message.kind, message.id) == (ACK, LAUNCH):

@@ -93,12 +93,13 @@ class Answers:
         _connect(self._at, number)
 
     def misses(self) -> int:
-        """From now on plain misses come by this descriptor, to be read by ``miss``."""
-        # a datagram of up to PIPE_BUF bytes is never cut
-        incoming, outgoing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECT)
-        _misses(self._at, outgoing)
-        self._pipe = incoming, outgoing
-        return incoming
+        """From now on plain misses come by this descriptor, to be read by ``miss``. To be called
+        before anything is received."""
+        if not self._pipe:
+            # a datagram of up to PIPE_BUF bytes is never cut
+            self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECT)
+            _misses(self._at, self._pipe[1])
+        return self._pipe[0]
 
     def miss(self) -> Miss:
         """The next of them. BlockingIOError: there is none."""

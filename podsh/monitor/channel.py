@@ -78,7 +78,7 @@ class Channel:
         self._terminal = terminal
         self._loop = loop
         self._killable = True
-        self.present = False  # a console is open
+        self.present = jail.present  # a console is open
         self.mounts = Mounts(jail.init, jail.shown, jail.place, self._more)
         self.desk = Desk(jail.name, self._state, self.mounts, self._told, self.here, loop)
         self.desk.forget = self._forget
@@ -90,6 +90,10 @@ class Channel:
         self._refused: deque[dict[str, Any]] = deque()  # calls, not yet told of
         if jail.spec.report or jail.spec.trace:
             self._calls = Calls(jail.plan.filter, jail.spec, self._call)
+        if jail.parked is not None:
+            # what the program asks for is here before the program is
+            self._killable = jail.parked.killable
+            self._begin(jail.parked.listeners, jail.parked.connector)
         self._publishing = False
         self._untold: deque[Event | dict[str, Any]] = deque()
         self._telling = False
@@ -117,13 +121,16 @@ class Channel:
         if not message.fds:
             return  # none was left for it: its calls fail as of a kernel without them
         if self._listeners is None:
-            self._connector = Connector(
-                self.live.root, self._is_own, self._connecting, self._jail.plan.twins()
-            )
-            self._listeners = Listeners(self.live, self._lacking, self._connect, self._calls)
-            self._loop.add_reader(self._listeners.misses(), self._missed)
+            self._begin(Listeners(self.live, self._calls), Connector(self.live.root))
+            assert self._listeners is not None
         self._killable = message.killable
         self._listeners.listen(message.fds[0])
+
+    def _begin(self, listeners: Listeners, connector: Connector) -> None:
+        self._listeners, self._connector, self._live = listeners, connector, listeners.live
+        connector.decide_by(self._is_own, self._connecting, self._jail.plan.twins())
+        listeners.decide_by(self._lacking, self._connect)
+        self._loop.add_reader(listeners.misses(), self._missed)
 
     @property
     def live(self) -> Live:

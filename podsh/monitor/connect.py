@@ -88,31 +88,29 @@ class Connect:
 class Connector:
     """Carries out the connects of one pod; ``ask`` decides about what is not the pod's own."""
 
-    def __init__(
-        self,
-        root_fd: int,
-        own: Callable[[int], bool],
-        ask: Callable[[Connect], None],
-        twins: Collection[str] = (),
-        workers: int = 4,
-    ) -> None:
-        """To be made in the main thread.
+    def __init__(self, root_fd: int, workers: int = 4) -> None:
+        """To be made in the main thread, and not to be used before ``decide_by``.
 
-        root_fd: the pod's root, the caller's. own: whether the socket's file that an O_PATH
-        descriptor holds lies on a filesystem of the pod's. ask: called in the thread that calls
-        ``handle``; owns the Connect. twins: abstract addresses, without the @, that are refused at
-        once: the pod has a file for each. workers: how many connects at a time, beside those that
-        wait.
+        root_fd: the pod's root, the caller's. workers: how many connects at a time, beside those
+        that wait.
         """
         self._root = root_fd
-        self._own = own
-        self._ask = ask
-        self._twins = twins
+        self._own: Callable[[int], bool]
+        self._ask: Callable[[Connect], None]
+        self._twins: Collection[str] = ()
         self._workers = Workers(workers, tasks.drop_effective)
         self._network = os.stat("/proc/self/ns/net").st_ino
         self._ids = tasks.own_ids()
         self._lock = allocate_lock()
         self._diagnosis: tuple[int, socket.socket] | None = None
+
+    def decide_by(
+        self, own: Callable[[int], bool], ask: Callable[[Connect], None], twins: Collection[str]
+    ) -> None:
+        """own: whether the socket's file that an O_PATH descriptor holds lies on a filesystem of
+        the pod's. ask: called in the thread that calls ``handle``; owns the Connect. twins:
+        abstract addresses, without the @, that are refused at once: the pod has a file for each."""
+        self._own, self._ask, self._twins = own, ask, twins
 
     def close(self) -> None:
         """End the connects that wait. Those that are being asked about are their owner's."""

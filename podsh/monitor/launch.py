@@ -16,19 +16,22 @@ from podsh.jail.grant import Shown
 from podsh.jail.live import Live
 from podsh.jail.resolve import below
 from podsh.jail.usual import Usual
-from podsh.kernel import caps, seccomp
-from podsh.operations import STANDARD, JailPlan, Program, Tmpfs, ops_from_wire
+from podsh.kernel import caps
+from podsh.monitor.filters import filter_of, spec_of
+from podsh.monitor.parked import Parked
+from podsh.operations import STANDARD, Bind, JailPlan, Program, Tmpfs, ops_from_wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from podsh.filtering import Filter
     from podsh.jail.bound import Bound
     from podsh.monitor.network import Setup
     from podsh.operations import Inner, Op, Row
     from podsh.policy.state import State
 
 
+# the program that a pod is for, among those that it runs
+MAIN = 1
 # files of the host's are replaced now and then, each in a moment
 _TRIES = 5
 
@@ -46,7 +49,7 @@ class Habit(NamedTuple):
 class Begun:
     """What a standby has of a jail before it is asked for one. Owns init until a Jail does."""
 
-    __slots__ = ("_habit", "generation", "habit", "init", "template_fd", "usual")
+    __slots__ = ("_habit", "generation", "habit", "init", "parked", "template_fd", "usual")
 
     def __init__(self, template_fd: int, habit: Habit) -> None:
         """Have namespaces made, and what most pods begin with attached; waits until it is.
@@ -60,11 +63,13 @@ class Begun:
             self._habit, self.habit = habit, habit.number
             try:
                 self._attach(ops_from_wire(habit.rows))
+                self.parked: Parked | None = Parked(self.init, self.usual.ops)
             except (LaunchFailed, OSError):
                 # some of it is not there, or was replaced meanwhile: who asks for it is told
                 self.habit = -1
                 self.init.restart()
                 self._attach(STANDARD)
+                self.parked = None
         except BaseException:
             self.init.close()
             raise
@@ -89,6 +94,8 @@ class Jail:
     """A built jail whose init waits for programs. Owns the connection to init, and the page."""
 
     __slots__ = (
+        "_at_once",
+        "_size",
         "filter",
         "generation",
         "init",
@@ -97,9 +104,12 @@ class Jail:
         "masked",
         "name",
         "network",
+        "ordered",
         "own",
+        "parked",
         "plan",
         "policy",
+        "present",
         "remove",
         "shown",
         "sockets",
@@ -122,27 +132,35 @@ class Jail:
         self.generation = begun.generation
         usual = begun.usual
         rest = message["rests"].get(begun.habit)
-        if rest is None:
-            plan = JailPlan.from_wire(message["plan"])
-        else:
-            plan = JailPlan.from_wire({**message["plan"], "ops": rest}, usual.ops)
+        rows = marshal.loads(message["ops"] if rest is None else rest)
+        if message["relative"]:
+            rows = of_pod(rows, message["state_dir"])
+        before = () if rest is None else usual.ops
+        plan = JailPlan.from_wire({**message["plan"], "ops": rows}, before)
         self.plan = plan
         self.name = plan.name
         self.state_dir: str = message["state_dir"]
         self.remove: bool = message["rm"]
+        self.present: bool = message["present"]
+        self._at_once: bool = message["detach"] and message["group"] is None
+        self._size: tuple[int, int] = (message["rows"], message["cols"])
         self.policy: dict[str, Any] = message["policy"]
         self.state = begun.state(self.policy)
+        self.spec = spec_of(plan.filter)
+        self.filter = filter_of(plan.filter)
+        self.parked = begun.parked
+        new = plan.ops[len(usual.ops) :]
+        if self.parked is not None and not self.parked.fits(self.spec, message["group"], new):
+            self._unpark()
         try:
             if rest is None or not plan.network.own or not usual.holds():
                 raise build.Conflict
-            shown = usual.builder.more(plan.ops[len(usual.ops) :], init.prepared)
+            shown = usual.builder.more(new, init.prepared)
             self._build(usual.builder, shown, begun.template_fd)
         except (build.Conflict, orders.Replaced, orders.Ended):
             self._anew(begun.template_fd)
         finally:
             usual.close()
-        self.spec = spec_of(plan.filter)
-        self.filter = filter_of(plan.filter)
         self.network: Setup | None = None
         if plan.network.needs_setup:
             from podsh.monitor.network import Setup
@@ -152,6 +170,7 @@ class Jail:
     def _anew(self, template_fd: int) -> None:
         """Build it by an init that has nothing of it yet; once more where somebody killed
         it, or a file of the host's was replaced while it was being attached."""
+        self._unpark()
         for left in reversed(range(_TRIES)):
             self.init.restart()
             try:
@@ -168,13 +187,33 @@ class Jail:
         # init attaches the binds while the paths to hide are looked for
         init.prepare(template_fd, encode.plan(records), own_net, mounts)
         records, mounts = builder.hidden(init.prepared)
-        self.init_pid = init.launch(template_fd, encode.plan(records), own_net, mounts)
+        init.begin(template_fd, encode.plan(records), own_net, mounts)
+        self.ordered = self._order()
         self.shown = [
             Shown(b.dst, b.src, b.object, b.is_dir, b.attrs, b.op.own) for b in builder.bounds
         ]
         self.own = [entry for entry in self.shown if entry.own]
         self.sockets = frozenset(b.object for b in builder.bounds if self._may_connect(b))
         self.masked = next(iter(builder.masks), None)
+        self.init_pid = init.ready()
+
+    def _order(self) -> bool:
+        """Order the program with the jail, where nobody comes for it and nothing comes before."""
+        program = self.plan.program
+        before = program.daemon or program.log or program.init or self.plan.network.needs_setup
+        if before or not self._at_once or not self.init.pid:
+            return False
+        try:
+            self.run(MAIN, program, (None, None, None), self._size)
+        except PodshError:
+            return False  # told by who orders it then
+        return True
+
+    def _unpark(self) -> None:
+        """The program will be another process than the one that waits."""
+        if self.parked is not None:
+            self.parked.listeners.abandon()
+            self.parked = None
 
     def _may_connect(self, bound: Bound) -> bool:
         """Whether it is a socket that the pod may connect to without a question: one that was
@@ -233,36 +272,16 @@ class Jail:
         size: tuple[int, int],
     ) -> None:
         """Order init to start ``program``; the answer comes as a message."""
-        data = encoded(program, stdio, size, self.filter, self.spec.listens, self.plan.inner)
+        data = encoded(
+            program,
+            stdio,
+            size,
+            self.filter,
+            self.spec.listens,
+            self.plan.inner,
+            fresh=self.parked is None,
+        )
         self.init.send_run(ident, data, stdio)
-
-
-def spec_of(asked: Filter) -> seccomp.FilterSpec:
-    """What the filter of a plan is made of; a trace has no lists, so that nothing is missing."""
-    lists = not asked.trace
-    return seccomp.FilterSpec(
-        refuse_setid=asked.refuse_setid,
-        ptrace=asked.ptrace,
-        nesting=asked.nesting,
-        new_filters=asked.new_filters,
-        notify=asked.notify,
-        trace=asked.trace,
-        strict=asked.strict,
-        # what the lists refuse is told of, by the monitor
-        report=lists and bool(asked.allow or asked.block or asked.deny),
-        allow=asked.allow if lists else None,
-        block=asked.block if lists else (),
-        deny=asked.deny if lists else (),
-        abi=asked.abi,
-        chroot="CAP_SYS_CHROOT" in asked.caps,
-        packets=asked.packets,
-        net_admin="CAP_NET_ADMIN" in asked.caps,
-    )
-
-
-def filter_of(asked: Filter) -> bytes:
-    """The compiled filter: from the cache, or compiled now and kept there."""
-    return seccomp.cached(spec_of(asked), os.path.join(paths.cache_dir(), "filters"))
 
 
 def encoded(
@@ -272,10 +291,12 @@ def encoded(
     code: bytes,
     listen: bool = False,
     inner: Inner | None = None,
+    fresh: bool = True,
 ) -> bytes:
     """``program`` as init reads it, with the filter ``code``.
 
-    listen: the filter notifies. inner: what it keeps, if anything. Raises NotFound.
+    listen: the filter notifies. inner: what it keeps, if anything. fresh: by a new process.
+    Raises NotFound.
     """
     if not program.argv:
         raise NotFound("nothing to run", place="arguments")  # init takes it for a fault of ours
@@ -298,7 +319,21 @@ def encoded(
         filter=code,
         listen=listen,
         terminal=not program.daemon,
+        fresh=fresh,
     )
+
+
+_SRC, _OWN = (1 + Bind.__slots__.index(name) for name in ("src", "own"))
+
+
+def of_pod(rows: list[Row], state: str) -> list[Row]:
+    """Operations on the wire with what is the pod's own below ``state``."""
+    return [
+        (*row[:_SRC], state + row[_SRC], *row[_SRC + 1 :])
+        if row[0] == Bind.tag and row[_OWN]
+        else row
+        for row in rows
+    ]
 
 
 def read_message(fd: int) -> Any:

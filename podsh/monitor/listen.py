@@ -99,23 +99,17 @@ _SIMPLE = dict.fromkeys(_NAMES, 0)
 
 
 class Listeners:
-    """All listeners of one pod. ``lacking`` is called in a thread, with what a call lacks."""
+    """All listeners of one pod. What is not there at once waits until ``decide_by`` was called."""
 
-    def __init__(
-        self,
-        live: Live,
-        lacking: Callable[[Held], None],
-        connects: Callable[[int, Notification], bool],
-        calls: Calls | None = None,
-    ) -> None:
-        """connects: answers connect(2), True if there was nothing at a path that it names.
-
-        calls: of a pod with lists of calls, or one that is traced.
-        """
+    def __init__(self, live: Live, calls: Calls | None = None) -> None:
+        """calls: of a pod with lists of calls, or one that is traced."""
         self.live = live
         self.served: set[int] = set()  # listeners, each by a thread
-        self._lacking = lacking
-        self._connects = connects
+        self._undecided = _thread.allocate_lock()
+        self._undecided.acquire()
+        self._abandoned = False
+        self._lacking: Callable[[Held], None]
+        self._connects: Callable[[int, Notification], bool]
         self._arch = syscalls.native()
         self._names = _NAMES
         self._calls = calls
@@ -132,7 +126,8 @@ class Listeners:
             self._answers.masks(device)
 
     def misses(self) -> int:
-        """Where plain misses come from now on: a descriptor to wait for, then ``missed``."""
+        """Where plain misses come from now on: a descriptor to wait for, then ``missed``. Before
+        anything is listened to."""
         return self._answers.misses()
 
     def missed(self) -> Held | None:
@@ -143,6 +138,21 @@ class Listeners:
             notify.proceed(listener, ident)
             return None
         return Held(listener, ident, pid, [Want(path, "read", fd, is_dir, True, "", ())])
+
+    def decide_by(
+        self, lacking: Callable[[Held], None], connects: Callable[[int, Notification], bool]
+    ) -> None:
+        """Once. lacking: called in a thread, with what a call lacks. connects: as well, answers
+        connect(2); True if there was nothing at a path that it names."""
+        self._lacking = lacking
+        self._connects = connects
+        self._undecided.release()
+
+    def abandon(self) -> None:
+        """Its pod is looked at by others: what it has is given up once who it listens to has
+        ended. Instead of ``decide_by``."""
+        self._abandoned = True
+        self._undecided.release()
 
     @property
     def count(self) -> int:
@@ -176,12 +186,16 @@ class Listeners:
         finally:
             self.served.discard(listener)
             desk.close()
+            if self._abandoned:
+                self._answers.close()
+                self.live.close()
 
     def _loop(self, listener: int, desk: Desk) -> None:
         reader = Reader()
         audit, simple = self._audit, self._simple
         tally = self._calls is not None and self._calls.trace
         through = frozenset() if self._calls is None else self._calls.through
+        decided = False
         while True:
             try:
                 ident, pid, _, nr, arch, _, *args = desk.receive(listener)
@@ -191,6 +205,9 @@ class Listeners:
                 if exc.errno in (errno.ENOENT, errno.EINTR):
                     continue
                 raise
+            if not decided:
+                with self._undecided:
+                    decided = True
             note = Notification(ident, pid, nr, arch, tuple(args))
             if arch != audit or nr not in simple:
                 if self._first(listener, note, reader, desk):

@@ -127,8 +127,15 @@ class Log:
     def __init__(self, kept: Kept, fresh: bool = True) -> None:
         """fresh: what is there is an earlier one's, and goes."""
         self._kept = kept
-        self._fd = -1
-        self._open(os.O_TRUNC if fresh else os.O_APPEND)
+        self._fd = self._size = -1
+        if not fresh:
+            self._open(os.O_APPEND)
+            return
+        # made once there is something to write: many programs say nothing
+        try:
+            os.unlink(kept.path)
+        except OSError:
+            pass
 
     def _open(self, how: int = os.O_TRUNC) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how
@@ -140,6 +147,8 @@ class Log:
 
     def write(self, data: bytes) -> None:
         """Append; a full disk loses log lines, never the pod."""
+        if self._size < 0:
+            self._open()
         if self._fd < 0:
             return
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from podsh.errors import LaunchFailed, NotExecutable, NotFound, PodshError, UsageError
 from podsh.jail import orders
 from podsh.monitor.channel import Channel as Requests
+from podsh.monitor.launch import MAIN
 from podsh.monitor.logs import Kept, Log
 from podsh.monitor.terminal import Terminal
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from podsh.monitor.output import Both, Output
     from podsh.wire.channel import Channel
 
-MAIN = 1
 # after a hang-up programs have so long to end by themselves
 GRACE_S = 0.5
 # a client that takes nothing at all for so long loses the rest
@@ -231,7 +231,8 @@ class Pod:
         keep = self.output if entry.id == MAIN else None
         try:
             fds = stdio.fds if keep is None else keep.redirected(stdio.fds)
-            self.jail.run(entry.id, program, fds, entry.size)
+            if entry.id != MAIN or not self.jail.ordered:
+                self.jail.run(entry.id, program, fds, entry.size)
         except BaseException:
             del self.programs[entry.id]
             raise

@@ -16,8 +16,9 @@ from podsh.jail.orders import ACK, Message
 from podsh.jail.resolve import find
 from podsh.jail.wants import Want, drop
 from podsh.kernel import fds
+from podsh.monitor.filters import filter_of, spec_of
 from podsh.monitor.kage import Asks, Kage
-from podsh.monitor.launch import encoded, filter_of, spec_of
+from podsh.monitor.launch import encoded
 from podsh.monitor.listen import Listeners
 from podsh.monitor.loop import Loop
 from podsh.monitor.pod import Pod
@@ -128,9 +129,12 @@ def _rehearse_pod(plan: JailPlan, misses: bool) -> None:
         masked=None,
         name=plan.name,
         network_shown=plan.network.shown,
+        ordered=False,
+        parked=None,
         place=lambda dst, is_dir: None,
         plan=plan,
         policy={"confined": False, "grants": (), "unattended": "deny"},
+        present=False,
         remove=True,
         shown=(),
         spec=spec_of(plan.filter),
@@ -145,7 +149,7 @@ def _rehearse_pod(plan: JailPlan, misses: bool) -> None:
     server.adopt(ours)
     server.notify({"ev": "ready", **server.snapshot(), "state": "ready"})
     live = pod.requests.live
-    Listeners(live, nothing, nothing)
+    Listeners(live).decide_by(nothing, nothing)
     for path in (b"/usr", b"/nowhere/at/all"):
         live.look(os.getpid(), os.fsdecode(path))
     found = find(_B[0].path) if misses else None

@@ -11,8 +11,9 @@ from podsh.errors import LaunchFailed, PodshError, UntrustedInput, UsageError
 from podsh.kernel import fds
 from podsh.kernel.address import Address
 from podsh.monitor import requests
+from podsh.monitor.launch import MAIN
 from podsh.monitor.logs import Reader
-from podsh.monitor.pod import MAIN, Pod, Program, Stdio
+from podsh.monitor.pod import Pod, Program, Stdio
 from podsh.wire import messages
 from podsh.wire.channel import Channel
 from podsh.wire.framing import DATA

@@ -16,7 +16,8 @@ from podsh import paths
 from podsh.errors import LaunchFailed
 from podsh.jail import build, encode, orders
 from podsh.monitor.bounds import Bounds
-from podsh.monitor.launch import encoded, filter_of
+from podsh.monitor.filters import filter_of
+from podsh.monitor.launch import encoded
 from podsh.operations import JailPlan
 
 if TYPE_CHECKING:

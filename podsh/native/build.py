@@ -65,8 +65,12 @@ def build(directory: str, asan: bool = False) -> str:
     the verb ``check`` of the parser's tests. Raises BuildError.
     """
     target = os.path.join(directory, "podsh-init-asan" if asan else "podsh-init")
-    define = f'-DPODSH_KAGE_SOCKET="{_shared()["KAGE_SOCKET"]}"'
-    flags = [*shlex.split(ASAN if asan else STATIC), define]
+    shared = _shared()
+    defines = [
+        f'-DPODSH_KAGE_SOCKET="{shared["KAGE_SOCKET"]}"',
+        f"-DPODSH_COOKIE={shared['COOKIE']:#x}ul",
+    ]
+    flags = [*shlex.split(ASAN if asan else STATIC), *defines]
     return _compiled(os.path.join(directory, "init"), target, flags, [__file__, SHARED])
 
 

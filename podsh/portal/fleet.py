@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from podsh.portal.networks import Given
+    from podsh.portal.packed import Packed
 
 ADOPT_S = 5.0
 # how soon consoles follow from one portal to the next
@@ -61,7 +62,7 @@ class Fleet:
 
     # -- launching
 
-    async def launch(self, pod: Pod, message: dict[str, Any], given: Given) -> None:
+    async def launch(self, pod: Pod, packed: Packed, message: dict[str, Any], given: Given) -> None:
         """Have a monitor build the pod; returns once it is ready, or running where it starts
         by itself. Raises what the launch failed with. given: what its network takes; it
         is closed."""
@@ -75,9 +76,9 @@ class Fleet:
         self.pods[pod.name] = pod
         pod.started = time.time()
         self._connect(pod.name, ours)
-        self.order(pod.name, "present", here=self._here)
+        message["present"] = self._here
         try:
-            await self.standbys.send(message, theirs, given.fds)
+            await self.standbys.send(pod.name, packed, message, theirs, given.fds)
         finally:
             theirs.close()
             given.close()

@@ -165,6 +165,28 @@ def plan(
 ) -> JailPlan:
     """The plan of a pod; UsageError for what cannot be."""
     profile = calls.with_settings(profile, message.get("settings") or {})
+    made = _made(message, profile, ctx).of_pod(name, state_dir(name))
+    if profile.run.logoutput:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        log = os.path.join(ctx.cwd, f"{name}-{stamp}.log")
+        made = replace(made, program=replace(made.program, log=log))
+    made = calls.settled(made, profile, message.get("blacklist"))
+    return displays.settled(made, found, state_dir(name))
+
+
+def common(
+    message: dict[str, Any], profile: Profile, ctx: Context, plan: JailPlan
+) -> JailPlan | None:
+    """The plan of any pod for that message, its own paths relative to its state. None where
+    ``plan``, of one, has more of that pod, or of the moment."""
+    if plan.network.needs_setup:
+        return None
+    made = _made(message, calls.with_settings(profile, message.get("settings") or {}), ctx)
+    return made if made.of_pod(plan.name, state_dir(plan.name)) == plan else None
+
+
+def _made(message: dict[str, Any], profile: Profile, ctx: Context) -> JailPlan:
+    """The same for every pod but for its name."""
     request = Request(
         argv=tuple(str(word) for word in message.get("argv", ())),
         ro=tuple(str(path) for path in message.get("ro", ())),
@@ -177,19 +199,13 @@ def plan(
     facts = _facts(message, ctx)
     if "user" in (request.net, profile.net.mode):
         facts = replace(facts, resolvers=networks.resolvers())
-    # the same for every pod but for its name; with the profile, so that no other has that id
+    # with the profile, so that no other has that id
     key = (id(profile), request, facts)
     if key not in _plans:
         if len(_plans) >= _KEPT_PLANS:
             _plans.pop(next(iter(_plans)))
         _plans[key] = (profile, make_plan(profile, request, facts))
-    made = _plans[key][1].of_pod(name, state_dir(name))
-    if profile.run.logoutput:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        log = os.path.join(ctx.cwd, f"{name}-{stamp}.log")
-        made = replace(made, program=replace(made.program, log=log))
-    made = calls.settled(made, profile, message.get("blacklist"))
-    return displays.settled(made, found, state_dir(name))
+    return _plans[key][1]
 
 
 def xserver(

@@ -17,6 +17,7 @@ from podsh.portal.domains import Domains
 from podsh.portal.door import Door
 from podsh.portal.fleet import Fleet
 from podsh.portal.journal import Journal, Wanted
+from podsh.portal.packed import Likewise, Packed
 from podsh.portal.pods import BUILDING, LOST, READY, Pod
 from podsh.portal.shred import MAX_PASSES, Shred
 from podsh.profiles import find
@@ -26,6 +27,9 @@ from podsh.wire.framing import JSON
 
 if TYPE_CHECKING:
     import socket
+
+    from podsh.operations import JailPlan
+    from podsh.profiles.schema import Context, Profile
 
 # kill of a whole pod: so long for its program to end by itself
 TERM_S = 2.0
@@ -54,6 +58,7 @@ class Portal:
         self._calls: set[asyncio.Task[None]] = set()
         self._library = find.Library(paths.config_dir())
         self._domains = Domains(self._library)
+        self._likewise = Likewise()
         self._decisions = Decisions(self._fleet, self._library, self._domains)
 
     async def open(self) -> None:
@@ -195,7 +200,8 @@ class Portal:
         shown = await launch.displays_of(profile, message, ctx)
         fleet = self._fleet
         name = launch.choose_name(message, profile, fleet.pods)
-        plan = launch.plan(message, profile, name, ctx, shown)
+        packed = self._likewise.find(message, profile)
+        plan = packed.plan if packed else launch.plan(message, profile, name, ctx, shown)
         xserver = launch.xserver(message, self._library, name, ctx, shown)
         old = fleet.pods.get(name)
         if old is not None and not old.ended:
@@ -218,10 +224,12 @@ class Portal:
         request = {key: message.get(key) for key in _REQUEST}
         with given:  # which the launch closes once the monitor has it
             pod.group = bounds.group_for(plan)
+            if packed is None and pod.group is None:
+                packed = self._packed(message, profile, ctx, plan)
             await fleet.launch(
                 pod,
+                packed or Packed(plan, relative=False),
                 {
-                    "plan": plan.to_wire(),
                     "xserver": launch.xserver_fields(xserver, pod.state_dir),
                     "state_dir": pod.state_dir,
                     "socket": pod.socket,
@@ -242,6 +250,17 @@ class Portal:
         if plan.program.log:
             notes.append(f"what it writes is kept in {plan.program.log}")
         return {**pod.row(), "daemon": plan.program.daemon, "notes": notes}
+
+    def _packed(
+        self, message: dict[str, Any], profile: Profile, ctx: Context, plan: JailPlan
+    ) -> Packed:
+        """The plan as it is sent; kept where the next pod's would differ in its name alone."""
+        common = launch.common(message, profile, ctx, plan)
+        if common is None:
+            return Packed(plan, relative=False)
+        packed = Packed(common, relative=True)
+        self._likewise.keep(message, profile, packed)
+        return packed
 
     def _owns_state(self, pod: Pod, source: str) -> None:
         """A pod file names its pod's state; another file of that name must not get at it."""

@@ -22,6 +22,8 @@ from podsh.portal.habit import Habit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from podsh.portal.packed import Packed
+
 TEMPLATE_FD = 250
 SOCKET_FD = 251
 HABIT_FD = 252
@@ -196,19 +198,24 @@ class Standbys:
         return self._zygote.pid if self._zygote is not None else None
 
     async def send(
-        self, message: dict[str, Any], portal: socket.socket, given: Sequence[int] = ()
+        self,
+        name: str,
+        packed: Packed,
+        message: dict[str, Any],
+        portal: socket.socket,
+        given: Sequence[int] = (),
     ) -> None:
-        """A launch, for whichever standby takes it, with its end of the connection to us, and the
-        descriptors that its network takes."""
-        rows = message["plan"]["ops"]
-        message["rests"] = self._habit.rests(rows)
+        """The launch of the pod of that name, for whichever standby takes it, with its end of the
+        connection to us, and the descriptors that its network takes."""
+        before = self._habit.number
         moved = self._habit.decides(message["policy"])
         message["policy"]["number"] = self._habit.policy_number
-        if self._habit.learn(rows) or moved:
+        sent = packed.sent(name, self._habit)
+        if moved or self._habit.number != before:
             self._tell_habit()
         assert self._requests is not None
         try:
-            with fds.memfd(marshal.dumps(message)) as data:
+            with fds.memfd(marshal.dumps({**message, **sent})) as data:
                 while self._requests is not None:
                     try:
                         passed = (data.fileno(), portal.fileno(), *given)

@@ -187,10 +187,9 @@ def main() -> None:
         if swapper == 0:
             swap(*how["swap"])
     own = OWN.rstrip("/") + "/"
-    connector = Connector(
-        os.open("/", os.O_PATH),
-        lambda fd: os.readlink(f"/proc/self/fd/{fd}").startswith(own),
-        decide,
+    connector = Connector(os.open("/", os.O_PATH))
+    connector.decide_by(
+        lambda fd: os.readlink(f"/proc/self/fd/{fd}").startswith(own), decide, frozenset()
     )
     output: list[bytes] = []
 

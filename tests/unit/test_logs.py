@@ -23,6 +23,7 @@ def test_a_log_that_cannot_go_on_lets_its_descriptor_alone(
     directory = tmp_path / "state"
     directory.mkdir()
     log = Log(Kept(str(directory / "log")))
+    log.write(b"a")
     (directory / "log").unlink()
     directory.rmdir()
     log.write(b"full")

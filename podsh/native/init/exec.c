@@ -131,12 +131,19 @@ static int drop_capabilities(const struct program *program)
 	return 0;
 }
 
-/* Whether the current directory is a placeholder of the skeleton: there for what is mounted below
- * it, and absent for the program. */
-static bool is_placeholder(void)
+/* Opens what the pod has, or does not have: under the filter nobody is asked for it. */
+static int open_unasked(const char *path, int flags)
 {
-	struct stat here, root;
-	return stat(".", &here) == 0 && stat("/", &root) == 0 && here.st_dev == root.st_dev &&
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0, 0, PODSH_COOKIE);
+}
+
+/* Whether a directory is a placeholder of the skeleton: there for what is mounted below it, and
+ * absent for the program. */
+static bool is_placeholder(int dir)
+{
+	struct stat here, there;
+	OWNED_FD root = open_unasked("/", O_PATH);
+	return fstat(dir, &here) == 0 && fstat(root, &there) == 0 && here.st_dev == there.st_dev &&
 	       !(here.st_mode & 0444);
 }
 
@@ -145,15 +152,18 @@ static int enter_directory(const struct program *program)
 	const char *last = "";
 	for (const char **candidate = program->cwd; *candidate; candidate++) {
 		last = *candidate;
-		if (chdir(last) < 0)
+		OWNED_FD dir = open_unasked(last, O_PATH | O_DIRECTORY);
+		if (dir < 0)
 			continue;
-		if (!is_placeholder())
+		if (is_placeholder(dir))
+			errno = ENOENT;
+		else if (fchdir(dir) == 0)
 			return 0;
-		errno = ENOENT;
 	}
 	if (program->cwd_must)
 		return fail("chdir", last);
-	if (chdir("/") < 0)
+	OWNED_FD root = open_unasked("/", O_PATH);
+	if (root < 0 || fchdir(root) < 0)
 		return fail("chdir", "/");
 	return 0;
 }
@@ -234,6 +244,15 @@ static int execute(const struct program *program)
 	}
 }
 
+static int drop_privileges(const struct program *program)
+{
+	if (drop_capabilities(program) < 0)
+		return -1;
+	if (program->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail("prctl", "PR_SET_NO_NEW_PRIVS");
+	return 0;
+}
+
 static int become(uint32_t id, const struct program *program, const int stdio[3], int master,
                   int *status, int inner)
 {
@@ -249,10 +268,8 @@ static int become(uint32_t id, const struct program *program, const int stdio[3]
 	if (set_limits(program) < 0)
 		return -1;
 	umask((mode_t)program->umask);
-	if (drop_capabilities(program) < 0)
+	if (drop_privileges(program) < 0)
 		return -1;
-	if (program->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return fail("prctl", "PR_SET_NO_NEW_PRIVS");
 	/* still not dumpable, as PID 1 is not: no other program of the pod may trace this one
 	 * before the filter is in place. The exec makes it dumpable. */
 	if (enter_directory(program) < 0)
@@ -268,6 +285,70 @@ void program_become(uint32_t id, const struct program *program, const int stdio[
 	struct reply_buffer reply;
 	fail_clear();
 	become(id, program, stdio, master, &status, inner);
+	put_failure(&reply, id);
+	_exit(try_reply(status, &reply, -1, 0) < 0 ? 125 : 126);
+}
+
+/* Descriptors 0-2 that are not to be the terminal, which they are. */
+static int redirect(const struct program *program, struct message *order)
+{
+	unsigned next = 1;
+	for (unsigned i = 0; i < 3; i++) {
+		OWNED_FD source = -1;
+		if (program->flags & (HAS_STDIN << i))
+			source = message_fd(order, next++);
+		else if (program->flags & (NULL_STDIN << i))
+			source = open_unasked("/dev/null", O_RDWR);
+		else
+			continue;
+		if (source < 0)
+			return fail("open", "/dev/null");
+		if (dup2(source, (int)i) < 0)
+			return fail("dup2", NULL);
+	}
+	return 0;
+}
+
+static int await(uint32_t *id, const struct program *usual, int master, int *status)
+{
+	static const int terminal[3] = {-1, -1, -1};
+	struct message order;
+	struct program program;
+	sigset_t none;
+	size_t length;
+	if (take_terminal(usual, terminal, master, *status) < 0)
+		return -1;
+	*status = STATUS_FD;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* no program of the pod has run yet, that could trace this process, as in become() */
+	if (drop_privileges(usual) < 0 || load_filter(usual, *id, *status) < 0)
+		return -1;
+	send_ack(*status, *id);
+	if (!receive(*status, &order))
+		_exit(0);
+	*id = order.id;
+	if (order.fds_lost)
+		return fail_with(EMFILE, "recvmsg", NULL);
+	OWNED_FD memfd = message_fd(&order, 0);
+	unsigned char *bytes = read_file(memfd, &length);
+	if (!bytes)
+		return -1;
+	if (!program_parse(&program, bytes, length))
+		die_malformed("program");
+	if (redirect(&program, &order) < 0 || set_limits(&program) < 0)
+		return -1;
+	umask((mode_t)program.umask);
+	if (enter_directory(&program) < 0)
+		return -1;
+	return execute(&program);
+}
+
+void program_await(uint32_t id, const struct program *usual, int master, int status)
+{
+	struct reply_buffer reply;
+	fail_clear();
+	await(&id, usual, master, &status);
 	put_failure(&reply, id);
 	_exit(try_reply(status, &reply, -1, 0) < 0 ? 125 : 126);
 }

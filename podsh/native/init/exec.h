@@ -10,4 +10,9 @@
 _Noreturn void program_become(uint32_t id, const struct program *program, const int stdio[3],
                               int master, int status, int inner);
 
+/* The same in two steps. In the child, before anybody asks: session, terminal, credentials, filter
+ * of `usual`; LISTENER and ACK, or FAILED, go to status by that id. Then RUN is awaited there, with
+ * the program's bytes and descriptors. */
+_Noreturn void program_await(uint32_t id, const struct program *usual, int master, int status);
+
 #endif

@@ -57,6 +57,9 @@ static int build(struct pod *pod, struct message *order)
 	plan.goes_on = pod->tree.root >= 0;
 	struct op op;
 	while (plan_next(&plan, &op)) {
+		/* for PID 1 and what it makes from here on */
+		if (op.code == OP_SCOPE || op.code == OP_INNER)
+			program_unpark(&pod->programs);
 		if (carry_out(&pod->tree, &op, &pod->mounts) < 0) {
 			failure.op = plan.next - 1;
 			return -1;
@@ -90,11 +93,30 @@ static void send_built(struct pod *pod, enum reply kind, uint32_t id)
 	send_reply(pod->control, &reply, listener, 0);
 }
 
-/* FDS and PREPARE until BUILD. */
+/* Waits for an order; buries who was to wait for its program, and has ended. */
+static void await_order(struct pod *pod)
+{
+	struct pollfd polled[] = {
+		{.fd = pod->control, .events = POLLIN},
+		{.fd = pod->signals, .events = POLLIN},
+	};
+	while (poll(polled, 2, -1) < 0 || !polled[0].revents) {
+		struct signalfd_siginfo pending;
+		int status;
+		pid_t pid;
+		if (read(pod->signals, &pending, sizeof pending) < 0)
+			continue;
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+			program_gone(&pod->programs, pid, status);
+	}
+}
+
+/* FDS, PREPARE and PARK until BUILD. */
 static void prepare(struct pod *pod)
 {
 	for (;;) {
 		struct message order;
+		await_order(pod);
 		if (!receive(pod->control, &order))
 			_exit(0);
 		fail_clear();
@@ -111,12 +133,18 @@ static void prepare(struct pod *pod)
 				send_built(pod, ACK, order.id);
 				continue;
 			}
+		} else if (order.kind == PARK && taken_whole(&order.payload)) {
+			done = program_park(&pod->programs, &pod->tree, &order, pod->control);
+			if (done == 0) {
+				send_ack(pod->control, order.id);
+				continue;
+			}
 		} else if (order.kind == BUILD && taken_whole(&order.payload)) {
 			done = build(pod, &order);
 			if (done == 0)
 				done = finish(pod);
 		} else {
-			die_malformed("none of FDS, PREPARE, BUILD");
+			die_malformed("none of FDS, PREPARE, PARK, BUILD");
 		}
 		if (done < 0) {
 			send_failure(pod->control, order.id);

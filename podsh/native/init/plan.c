@@ -220,7 +220,7 @@ bool program_parse(struct program *program, const unsigned char *bytes, size_t l
 	program->keep_caps = take_u64(&from);
 	program->no_new_privs = take_bool(&from);
 	take_filter(&from, program);
-	return taken_whole(&from) && program->flags < NO_TERMINAL * 2 &&
+	return taken_whole(&from) && program->flags < FRESH * 2 &&
 	       (program->filter_length || !(program->flags & LISTEN)) &&
 	       program->rows <= UINT16_MAX && program->cols <= UINT16_MAX && mask <= 0777 &&
 	       program->argv && program->argv[0];

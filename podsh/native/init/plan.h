@@ -66,6 +66,7 @@ enum program_flags {
 	NULL_STDERR = 32,
 	LISTEN = 64, /* the filter notifies: its listener goes to the monitor */
 	NO_TERMINAL = 128, /* none that controls it */
+	FRESH = 256,       /* not by the process that PARK has made */
 };
 
 struct program {

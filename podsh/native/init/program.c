@@ -8,10 +8,20 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "exec.h"
 #include "kernel.h"
 #include "util.h"
+
+static int set_size(int master, const struct program *program)
+{
+	const struct winsize size = {
+		.ws_row = (unsigned short)program->rows,
+		.ws_col = (unsigned short)program->cols,
+	};
+	return ioctl(master, TIOCSWINSZ, &size);
+}
 
 /* A terminal of the pod's own devpts, of that size, unlocked; the master's descriptor. */
 static int open_terminal(const struct tree *tree, const struct program *program)
@@ -22,11 +32,7 @@ static int open_terminal(const struct tree *tree, const struct program *program)
 	if (master < 0)
 		return fail("openpty", "/dev/pts/ptmx");
 	const int locked = 0;
-	const struct winsize size = {
-		.ws_row = (unsigned short)program->rows,
-		.ws_col = (unsigned short)program->cols,
-	};
-	if (ioctl(master, TIOCSPTLCK, &locked) < 0 || ioctl(master, TIOCSWINSZ, &size) < 0)
+	if (ioctl(master, TIOCSPTLCK, &locked) < 0 || set_size(master, program) < 0)
 		return fail("ioctl", "/dev/pts/ptmx");
 	return take_fd(&master);
 }
@@ -53,16 +59,147 @@ static struct running *find(const struct programs *programs, uint32_t id)
 	return NULL;
 }
 
+/* The bytes of what is to be run, which it points into: the caller's to free. NULL after fail(). */
+static unsigned char *read_program(struct program *program, int memfd)
+{
+	size_t length;
+	unsigned char *bytes = read_file(memfd, &length);
+	if (bytes && !program_parse(program, bytes, length))
+		die_malformed("program");
+	return bytes;
+}
+
+/* On which a child says how it gets on. */
+static int status_pair(int *ours, int *theirs)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail("socketpair", NULL);
+	*ours = pair[0];
+	*theirs = pair[1];
+	return 0;
+}
+
+/* Passes on what the process that waits has to say, until it waits. -1 after fail(). */
+static int hear_parked(pid_t pid, int status, int control, uint32_t id)
+{
+	for (;;) {
+		struct message said;
+		struct reply_buffer reply;
+		if (!receive(status, &said))
+			return fail_with(ECHILD, "park", NULL);
+		if (said.kind == ACK)
+			return 0;
+		if (said.kind == LISTENER && !said.fds_lost) {
+			OWNED_FD listener = message_fd(&said, 0);
+			put_header(&reply, LISTENER, id);
+			put_u64(&reply, take_u64(&said.payload));
+			send_reply(control, &reply, listener, pid);
+			continue;
+		}
+		message_close(&said);
+		return fail_with(ECHILD, "park", NULL);
+	}
+}
+
+int program_park(struct programs *programs, const struct tree *tree, struct message *order,
+                 int control)
+{
+	struct parked *parked = &programs->parked;
+	if (parked->pid)
+		die_malformed("PARK");
+	OWNED_FD memfd = message_fd(order, 0);
+	struct program usual;
+	unsigned char *bytes = read_program(&usual, memfd);
+	if (!bytes)
+		return -1;
+	OWNED_FD master = open_terminal(tree, &usual);
+	OWNED_FD status = -1;
+	OWNED_FD status_write = -1;
+	if (master < 0 || status_pair(&status, &status_write) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid < 0)
+		return fail("fork", NULL);
+	if (pid == 0) {
+		setrlimit(RLIMIT_NOFILE, &programs->files);
+		program_await(order->id, &usual, master, status_write);
+	}
+	close(take_fd(&status_write));
+	*parked = (struct parked){pid, take_fd(&status), take_fd(&master), usual, bytes};
+	if (hear_parked(pid, parked->status, control, order->id) == 0)
+		return 0;
+	program_unpark(programs);
+	return -1;
+}
+
+static void forget(struct parked *parked)
+{
+	if (parked->status >= 0)
+		close(parked->status);
+	if (parked->master >= 0)
+		close(parked->master);
+	program_free(&parked->usual);
+	free(parked->bytes);
+	*parked = (struct parked){0};
+}
+
+void program_unpark(struct programs *programs)
+{
+	struct parked *parked = &programs->parked;
+	if (!parked->pid)
+		return;
+	kill(parked->pid, SIGKILL);
+	while (waitpid(parked->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	forget(parked);
+}
+
+static bool fits(const struct parked *parked, const struct program *program)
+{
+	const struct program *usual = &parked->usual;
+	return parked->pid && !(program->flags & (FRESH | NO_TERMINAL)) &&
+	       (program->flags & LISTEN) == (usual->flags & LISTEN) &&
+	       program->keep_caps == usual->keep_caps &&
+	       program->no_new_privs == usual->no_new_privs &&
+	       program->filter_length == usual->filter_length &&
+	       !memcmp(program->filter, usual->filter,
+	               program->filter_length * sizeof *program->filter);
+}
+
+/* Has the process that waits become the program. False: it is not there any more. */
+static bool hand_over(struct programs *programs, const struct program *program, int memfd,
+                      const struct message *order)
+{
+	struct parked *parked = &programs->parked;
+	struct reply_buffer run;
+	int fds[4] = {memfd};
+	unsigned count = 1;
+	while (count < 4 && count < order->fd_count) {
+		fds[count] = order->fds[count];
+		count++;
+	}
+	put_header(&run, RUN, order->id);
+	if (set_size(parked->master, program) < 0 ||
+	    try_reply_fds(parked->status, &run, fds, count) < 0)
+		return false;
+	*add(programs) = (struct running){
+		.id = order->id,
+		.pid = parked->pid,
+		.status = take_fd(&parked->status),
+		.master = take_fd(&parked->master),
+	};
+	forget(parked);
+	return true;
+}
+
 int program_start(struct programs *programs, const struct tree *tree, struct message *order)
 {
 	OWNED_FD memfd = message_fd(order, 0);
-	size_t length;
-	OWNED unsigned char *bytes = read_file(memfd, &length);
+	__attribute__((cleanup(program_free))) struct program program = {0};
+	OWNED unsigned char *bytes = read_program(&program, memfd);
 	if (!bytes)
 		return -1;
-	__attribute__((cleanup(program_free))) struct program program;
-	if (!program_parse(&program, bytes, length))
-		die_malformed("program");
 	if (find(programs, order->id))
 		die_malformed("a program's id is in use");
 
@@ -77,14 +214,14 @@ int program_start(struct programs *programs, const struct tree *tree, struct mes
 		}
 	}
 
+	if (fits(&programs->parked, &program) && hand_over(programs, &program, memfd, order))
+		return 0;
+	program_unpark(programs);
 	OWNED_FD master = open_terminal(tree, &program);
-	if (master < 0)
+	OWNED_FD status = -1;
+	OWNED_FD status_write = -1;
+	if (master < 0 || status_pair(&status, &status_write) < 0)
 		return -1;
-	int pair[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return fail("socketpair", NULL);
-	OWNED_FD status = pair[0];
-	OWNED_FD status_write = pair[1];
 	pid_t pid = fork();
 	if (pid < 0)
 		return fail("fork", NULL);
@@ -131,6 +268,8 @@ void program_settle(struct running *program, int control)
 
 void program_gone(struct programs *programs, pid_t pid, int wait_status)
 {
+	if (programs->parked.pid == pid)
+		forget(&programs->parked);
 	for (unsigned i = 0; i < programs->count; i++) {
 		struct running *program = &programs->list[i];
 		if (program->pid == pid && !program->gone) {

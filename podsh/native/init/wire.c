@@ -11,6 +11,7 @@
 
 #include "util.h"
 
+#define REPLY_FDS 4 /* a program's bytes, its descriptors 0-2 */
 #define SEND_TRIES 5000 /* a millisecond each */
 #define STRV_ITEM (128u << 10) /* MAX_ARG_STRLEN, execve(2) */
 
@@ -202,10 +203,11 @@ void put_failure(struct reply_buffer *to, uint32_t id)
 	put_u64(to, failure.op);
 }
 
-int try_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)
+static int transmit(int control, const struct reply_buffer *reply, const int *fds, unsigned count,
+                    pid_t pid)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+		char bytes[CMSG_SPACE(sizeof(int) * REPLY_FDS) + CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} ancillary;
 	memset(&ancillary, 0, sizeof ancillary);
@@ -218,12 +220,12 @@ int try_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)
 	};
 	size_t used = 0;
 	struct cmsghdr *item = CMSG_FIRSTHDR(&header);
-	if (fd >= 0) {
+	if (count) {
 		item->cmsg_level = SOL_SOCKET;
 		item->cmsg_type = SCM_RIGHTS;
-		item->cmsg_len = CMSG_LEN(sizeof fd);
-		memcpy(CMSG_DATA(item), &fd, sizeof fd);
-		used += CMSG_SPACE(sizeof fd);
+		item->cmsg_len = CMSG_LEN(sizeof *fds * count);
+		memcpy(CMSG_DATA(item), fds, sizeof *fds * count);
+		used += CMSG_SPACE(sizeof *fds * count);
 		item = CMSG_NXTHDR(&header, item);
 	}
 	if (pid) {
@@ -242,6 +244,19 @@ int try_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)
 		usleep(1000);
 	}
 	return 0;
+}
+
+int try_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)
+{
+	return transmit(control, reply, &fd, fd >= 0, pid);
+}
+
+int try_reply_fds(int control, const struct reply_buffer *reply, const int *fds, unsigned count)
+{
+	if (count <= REPLY_FDS)
+		return transmit(control, reply, fds, count, 0);
+	errno = E2BIG;
+	return -1;
 }
 
 void send_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid)

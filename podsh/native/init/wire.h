@@ -25,6 +25,7 @@ enum order {
 	PREPARE,
 	LINK,
 	SETATTR,
+	PARK,
 };
 
 enum reply {
@@ -81,7 +82,9 @@ void put_str(struct reply_buffer *to, const char *text);
 void put_failure(struct reply_buffer *to, uint32_t id);
 /* fd < 0: none. pid: named as the sender, or 0 for the caller itself. -1, errno: not sent. */
 int try_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid);
-/* The same; exits if nobody is there, dies of what else is wrong. */
+/* Several descriptors, in the name of the caller itself. -1, errno: not sent. */
+int try_reply_fds(int control, const struct reply_buffer *reply, const int *fds, unsigned count);
+/* As try_reply; exits if nobody is there, dies of what else is wrong. */
 void send_reply(int control, const struct reply_buffer *reply, int fd, pid_t pid);
 void send_ack(int control, uint32_t id);
 void send_failure(int control, uint32_t id);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +39,7 @@
 #define BY_OBJECT_MS 60000
 #define READABLE 0444
 #define MISS_PATH 2048
+#define LATE_US 20000
 
 /* A call that looks or executes; index of an argument, or -1. */
 struct rule {
@@ -437,7 +439,7 @@ static bool is_passed_on(struct answers *all, int listener, const struct desk *d
 	if (rule->path < 0 || !rule->looks || length >= MISS_PATH || !is_normal(desk->path) ||
 	    (rule->by >= 0 && data->args[rule->by] & rule->writes))
 		return false;
-	struct stat found;
+	struct stat found = {0};
 	int fd = look(all->root, desk->path, O_NOFOLLOW,
 	              RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
 	if (fd >= 0) {
@@ -451,20 +453,26 @@ static bool is_passed_on(struct answers *all, int listener, const struct desk *d
 	fd = look(AT_FDCWD, desk->path, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
 	if (fd < 0)
 		return false;
-	if (fstat(fd, &found) || !(S_ISREG(found.st_mode) || S_ISDIR(found.st_mode))) {
-		close(fd);
-		return false;
-	}
+	bool plain = !fstat(fd, &found) && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
 	struct miss miss = {desk->note.id, found.st_dev,           listener, (int32_t)desk->note.pid,
 	                    fd,            S_ISDIR(found.st_mode), (uint32_t)length, ""};
 	memcpy(miss.path, desk->path, length);
 	size_t size = offsetof(struct miss, path) + length;
 	/* what was read was the caller's: its number could be another's by now */
-	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &desk->note.id) == 0 &&
+	if (plain && ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &desk->note.id) == 0 &&
 	    write(all->misses, &miss, size) == (ssize_t)size)
 		return true;
 	close(fd);
 	return false;
+}
+
+/* The errno of receiving. With nobody left under the filter, whoever waits for that goes first. */
+static int late(int listener)
+{
+	int code = errno;
+	if (code == ENOENT && poll(&(struct pollfd){.fd = listener}, 1, 0) > 0)
+		usleep(LATE_US);
+	return code;
 }
 
 /* Answers what lacks nothing, until there is a call on the desk that may: 0. Or an errno of
@@ -474,7 +482,7 @@ int podsh_answers_serve(struct answers *all, int listener, struct desk *desk)
 	for (;;) {
 		memset(&desk->note, 0, sizeof desk->note);
 		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &desk->note))
-			return errno;
+			return late(listener);
 		__atomic_add_fetch(&all->count, 1, __ATOMIC_RELAXED);
 		struct seccomp_notif_resp answer = {.id = desk->note.id};
 		if (lacks_nothing(all, desk))

@@ -10,6 +10,7 @@ from tests.kernel.init import (
     scenes_build,
     scenes_caps,
     scenes_listen,
+    scenes_park,
     scenes_run,
     scenes_scope,
 )
@@ -19,6 +20,7 @@ ALL = [
     *scenes_build.SCENES,
     *scenes_run.SCENES,
     *scenes_listen.SCENES,
+    *scenes_park.SCENES,
     *scenes_scope.SCENES,
     *scenes_caps.SCENES,
 ]
