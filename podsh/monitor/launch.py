@@ -131,8 +131,10 @@ class Jail:
         self.init = init = begun.init
         self.generation = begun.generation
         usual = begun.usual
-        rest = message["rests"].get(begun.habit)
-        rows = marshal.loads(message["ops"] if rest is None else rest)
+        # the message stays, and these are large
+        rest, ops = message.pop("rests").get(begun.habit), message.pop("ops")
+        rows = marshal.loads(ops if rest is None else rest)
+        del ops
         if message["relative"]:
             rows = of_pod(rows, message["state_dir"])
         before = () if rest is None else usual.ops
